@@ -1,0 +1,106 @@
+/**
+ * What survives a reload: the conversation and the preferences, in this browser only.
+ *
+ * Reads nothing on trust: an entry of another shape is dropped. Knows no elements.
+ */
+import type { Preferences } from "./chat.ts";
+import { isOpen, type Answer, type Conversation, type Turn } from "./conversation.ts";
+import { INTERRUPTED } from "./failure.ts";
+
+/** Bound on the stored conversation, in characters; browsers give a page about five million. */
+export const STORED_CHARS_MAX = 1_000_000;
+
+const CONVERSATION_KEY = "parley.conversation.1";
+const PREFERENCES_KEY = "parley.preferences.1";
+
+/** The part of Storage that is needed, so that tests can hand in a map. */
+export interface Shelf {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+}
+
+/** Keeps the conversation; the oldest turns go first when it outgrows its bound. */
+export function saveConversation(shelf: Shelf, conversation: Conversation): void {
+  let turns = conversation.turns;
+  let text = JSON.stringify({ turns });
+  while (text.length > STORED_CHARS_MAX && turns.length > 0) {
+    turns = turns.slice(Math.ceil(turns.length / 8));
+    text = JSON.stringify({ turns });
+  }
+  keep(shelf, CONVERSATION_KEY, text);
+}
+
+/** The conversation as it was; an answer that was in the making comes back as interrupted. */
+export function loadConversation(shelf: Shelf): Conversation {
+  const value = read(shelf, CONVERSATION_KEY);
+  const turns = isRecord(value) && Array.isArray(value.turns) ? value.turns : [];
+  return { turns: turns.filter(isTurn).map(settled) };
+}
+
+export function savePreferences(shelf: Shelf, preferences: Preferences): void {
+  keep(shelf, PREFERENCES_KEY, JSON.stringify(preferences));
+}
+
+export function loadPreferences(shelf: Shelf): Preferences {
+  const value = read(shelf, PREFERENCES_KEY);
+  const stored = isRecord(value) ? value : {};
+  return {
+    model: typeof stored.model === "string" ? stored.model : "",
+    systemPrompt: typeof stored.systemPrompt === "string" ? stored.systemPrompt : "",
+    temperature: typeof stored.temperature === "number" ? stored.temperature : undefined,
+    maxTokens: typeof stored.maxTokens === "number" ? stored.maxTokens : undefined,
+  };
+}
+
+/** A full or forbidden storage must not break the chat; the conversation then ends with the tab. */
+function keep(shelf: Shelf, key: string, text: string): void {
+  try {
+    shelf.setItem(key, text);
+  } catch (cause) {
+    console.warn("Parley could not keep this in the browser:", cause);
+  }
+}
+
+function read(shelf: Shelf, key: string): unknown {
+  try {
+    return JSON.parse(shelf.getItem(key) ?? "null");
+  } catch {
+    return null;
+  }
+}
+
+function settled(turn: Turn): Turn {
+  const close = (answer: Answer): Answer =>
+    isOpen(answer) ? { ...answer, state: "failed", failure: INTERRUPTED } : answer;
+  return { ...turn, answers: turn.answers.map(close) };
+}
+
+const STATES: readonly unknown[] = ["waiting", "streaming", "done", "stopped", "failed"];
+
+function isTurn(value: unknown): value is Turn {
+  return (
+    isRecord(value) &&
+    typeof value.id === "string" &&
+    typeof value.question === "string" &&
+    Array.isArray(value.answers) &&
+    value.answers.every(isAnswer) &&
+    typeof value.shown === "number" &&
+    value.shown in value.answers
+  );
+}
+
+function isAnswer(value: unknown): value is Answer {
+  return (
+    isRecord(value) &&
+    typeof value.id === "string" &&
+    typeof value.model === "string" &&
+    typeof value.text === "string" &&
+    STATES.includes(value.state) &&
+    (value.failure === undefined || isRecord(value.failure)) &&
+    (value.readout === undefined || isRecord(value.readout))
+  );
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,24 @@
+/** Bundles the unit tests, for Node 20 does not read TypeScript, and runs them with Node's runner. */
+import { build } from "esbuild";
+import { spawnSync } from "node:child_process";
+import { readdirSync, rmSync } from "node:fs";
+
+const OUT = "node_modules/.cache/tests";
+const sources = readdirSync("test").filter((name) => name.endsWith(".test.ts"));
+
+rmSync(OUT, { recursive: true, force: true });
+await build({
+  entryPoints: sources.map((name) => `test/${name}`),
+  bundle: true,
+  platform: "node",
+  format: "esm",
+  outdir: OUT,
+  outExtension: { ".js": ".mjs" },
+  sourcemap: "inline",
+  logLevel: "warning",
+});
+const files = sources.map((name) => `${OUT}/${name.replace(/\.ts$/, ".mjs")}`);
+const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], {
+  stdio: "inherit",
+});
+process.exit(run.status ?? 1);

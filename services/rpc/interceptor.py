@@ -1,0 +1,159 @@
+"""The one interceptor of every server: request ids, validation, errors, metrics, for unary and
+streamed answers.
+
+Bytes that do not decode and messages that break their protovalidate rules become INVALID_ARGUMENT,
+our errors become their status, and anything else is logged and answered by a fixed text. Requests
+that are themselves streams (reflection) pass through untouched.
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import grpc
+import protovalidate
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from services.rpc import errors, logs, metrics
+
+log = structlog.get_logger()
+
+Handler = grpc.RpcMethodHandler
+Context = grpc.aio.ServicerContext
+VIOLATIONS_MAX = 5
+
+
+class _Undecodable:
+    """Stands for a request whose bytes are not a message."""
+
+
+class Interceptor(grpc.aio.ServerInterceptor):
+    """Wraps each RPC. Safe to share between servers."""
+
+    def __init__(self) -> None:
+        self._validator = protovalidate.Validator()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Finds the method's handler and wraps it."""
+        handler = await continuation(details)
+        if handler is None or handler.request_streaming:
+            return handler
+        known = _KnownCall(details.method, _find_request_id(details.invocation_metadata))
+        decode = _forgiving(handler.request_deserializer)
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streamed(handler.unary_stream, known), decode, handler.response_serializer
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(handler.unary_unary, known), decode, handler.response_serializer
+        )
+
+    def _unary(
+        self, behave: Callable[[Any, Context], Awaitable[Any]], known: "_KnownCall"
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def answer(request: Any, context: Context) -> Any:
+            with known.measured() as call:
+                try:
+                    self._check(request)
+                    return await behave(request, context)
+                except Exception as error:
+                    await call.fail(error, context)
+
+        return answer
+
+    def _streamed(
+        self, behave: Callable[[Any, Context], AsyncIterator[Any]], known: "_KnownCall"
+    ) -> Callable[[Any, Context], Awaitable[None]]:
+        async def answer(request: Any, context: Context) -> None:
+            with known.measured() as call:
+                try:
+                    self._check(request)
+                    async for response in behave(request, context):
+                        await context.write(response)
+                except Exception as error:
+                    await call.fail(error, context)
+
+        return answer
+
+    def _check(self, request: Message | _Undecodable) -> None:
+        if isinstance(request, _Undecodable):
+            raise errors.InvalidArgument(
+                "The request's bytes are not a message of this method.", reason="UNDECODABLE"
+            )
+        found = self._validator.collect_violations(request)
+        if found:
+            raise errors.InvalidArgument(
+                "; ".join(f"{_path(v.proto)}: {v.proto.message}" for v in found[:VIOLATIONS_MAX]),
+                reason="INVALID_FIELD",
+                metadata={"field": _path(found[0].proto)},
+            )
+
+
+class _KnownCall:
+    """One method's name and one call's id, and what the call comes to."""
+
+    def __init__(self, method: str, request_id: str | None) -> None:
+        self._method = method
+        self._request_id = request_id
+        self._code = grpc.StatusCode.OK
+        self._started_s = 0.0
+
+    def measured(self) -> "_KnownCall":
+        return self
+
+    def __enter__(self) -> "_KnownCall":
+        structlog.contextvars.clear_contextvars()
+        logs.bind_request_id(self._request_id)
+        self._started_s = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._code is grpc.StatusCode.OK and kind is not None:
+            self._code = grpc.StatusCode.CANCELLED
+        metrics.RPCS.labels(self._method, self._code.name).inc()
+        metrics.RPC_DURATION.labels(self._method).observe(time.monotonic() - self._started_s)
+
+    async def fail(self, error: Exception, context: Context) -> None:
+        """Ends the call with the status that `error` means. Always raises."""
+        if isinstance(error, grpc.aio.AbortError):
+            raise error
+        if not isinstance(error, errors.ParleyError):
+            log.error("rpc failed", method=self._method, exc_info=error)
+            error = errors.Internal(
+                "Something went wrong on our side. Ask again; if it stays, look "
+                "the request id up in the logs.",
+                reason="INTERNAL_ERROR",
+            )
+        self._code = error.code
+        status = errors.to_status(error)
+        await context.abort(
+            error.code, error.message, ((errors.STATUS_DETAILS_KEY, status.SerializeToString()),)
+        )
+
+
+def _forgiving(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Keeps gRPC from answering bad bytes with a status of its own that blames the server."""
+    if decode is None:
+        return None
+
+    def attempt(data: bytes) -> Any:
+        try:
+            return decode(data)
+        except (DecodeError, UnicodeDecodeError):
+            return _Undecodable()
+
+    return attempt
+
+
+def _find_request_id(metadata: Any) -> str | None:
+    return next((value for key, value in metadata or () if key == logs.REQUEST_ID_KEY), None)
+
+
+def _path(violation: Any) -> str:
+    names = [element.field_name for element in violation.field.elements] if violation.field else []
+    return ".".join(names) or "request"

@@ -1,0 +1,2 @@
+"""The whole of Parley on one machine: environments, processes, ports, secrets, and the command
+line."""
