@@ -1,1 +1,1 @@
-"""What every gRPC service of Parley shares: running a server, errors, health, deadlines, settings."""
+"""What every gRPC service shares: running a server, errors, health, deadlines, settings."""

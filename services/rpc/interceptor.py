@@ -7,7 +7,8 @@ that are themselves streams (reflection) pass through untouched.
 """
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -67,14 +68,17 @@ class Interceptor(grpc.aio.ServerInterceptor):
         return answer
 
     def _streamed(
-        self, behave: Callable[[Any, Context], AsyncIterator[Any]], known: "_KnownCall"
+        self, behave: Callable[[Any, Context], AsyncGenerator[Any]], known: "_KnownCall"
     ) -> Callable[[Any, Context], Awaitable[None]]:
         async def answer(request: Any, context: Context) -> None:
             with known.measured() as call:
                 try:
                     self._check(request)
-                    async for response in behave(request, context):
-                        await context.write(response)
+                    # Closed here, not by the garbage collector: a cancelled call frees its slot
+                    # now.
+                    async with aclosing(behave(request, context)) as responses:
+                        async for response in responses:
+                            await context.write(response)
                 except Exception as error:
                     await call.fail(error, context)
 

@@ -61,6 +61,17 @@ class Server:
         for name in self._names:
             await self._health.set(name, state.SERVING if serving else state.NOT_SERVING)
 
+    def follow(self, is_serving: Callable[[], bool]) -> Callable[[], None]:
+        """Returns what to call, on the event loop, whenever `is_serving` may have changed."""
+        tasks: set[asyncio.Task[None]] = set()
+
+        def tell() -> None:
+            task = asyncio.get_running_loop().create_task(self.set_serving(is_serving()))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        return tell
+
     async def drain(self) -> None:
         """Stops taking requests, lets running ones finish, and closes."""
         log.info("draining", drain_s=self._settings.drain_s)

@@ -42,7 +42,7 @@ S = TypeVar("S", bound=BaseSettings)
 
 
 def read(kind: type[S]) -> S:
-    """Reads settings of `kind` from the environment, or ends the process and names what is wrong."""
+    """Reads settings of `kind` from the environment, or ends the process naming what is wrong."""
     try:
         return kind()
     except ValidationError as error:

@@ -1,0 +1,144 @@
+"""Which requests go where; everything that is not named here is refused.
+
+The edge's routes are OpenAI's paths and the page; the mesh's are gRPC services. Knows clusters by
+name only.
+"""
+
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    FilterConfig,
+    HeaderMatcher,
+    Route,
+    RouteAction,
+    RouteActionMaxStreamDuration,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
+from envoy_data_plane.envoy.type.v3 import Int64Range
+from envoy_data_plane.google.protobuf import Any
+
+from services.mesh.filters import API_KEY_AUTH, KEY_HEADERS
+from services.mesh.topology import Limits
+from services.mesh.typed import pack, seconds
+
+GATEWAY = "gateway"
+SERVING = "serving"
+ADMIN = "admin"
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+# A browser says which page asks, in one of these; programs send neither. The page's cookie must not
+# serve other pages, and those of this machine's other ports are no better.
+FETCH_SITE = "sec-fetch-site"
+OUR_SITE = "same-origin|none"
+OUR_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?"
+PUBLIC_PATHS = ("/", "/login", "/healthz", "/favicon.ico", "/favicon.svg")
+PUBLIC_FOLDER = "/assets"
+CHAT_PATHS = ("/v1/chat/completions", "/v1/completions")
+MODELS = "/v1/models"
+STATS_PATHS = ("/ready", "/stats/prometheus")
+SERVING_SERVICE = "parley.serving.v1.ModelServing"
+MESH_SERVICES = (
+    SERVING_SERVICE,
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+    "grpc.health.v1.Health",
+)
+INT64_MAX = (1 << 63) - 1
+
+
+def edge_routes(limits: Limits) -> RouteConfiguration:
+    """Routes of the edge listener, to the facade."""
+    routes = [
+        _refuse(403, RouteMatch(prefix="/", headers=_not("origin", OUR_ORIGIN))),
+        _refuse(403, RouteMatch(path_separated_prefix="/v1", headers=_not(FETCH_SITE, OUR_SITE))),
+        _refuse(413, _too_large(limits.request_bytes_max)),
+        *(_public(RouteMatch(path=path), limits) for path in PUBLIC_PATHS),
+        _public(RouteMatch(path_separated_prefix=PUBLIC_FOLDER), limits),
+        *(_stream(RouteMatch(path=path), GATEWAY, limits) for path in CHAT_PATHS),
+        _answer(RouteMatch(path_separated_prefix=MODELS), limits),
+        _refuse(404, RouteMatch(prefix="/")),
+    ]
+    return _hosts("edge", routes)
+
+
+def mesh_routes(cluster: str, limits: Limits) -> RouteConfiguration:
+    """Routes of the mesh listener: the serving services go to `cluster`, others are
+    UNIMPLEMENTED."""
+    routes = [
+        _stream(RouteMatch(prefix=f"/{service}/"), cluster, limits) for service in MESH_SERVICES
+    ]
+    host = VirtualHost(name="mesh", domains=["*"], routes=routes)
+    return RouteConfiguration(name="mesh", virtual_hosts=[host])
+
+
+def stats_routes() -> RouteConfiguration:
+    """The two pages of Envoy's admin that are fit for a TCP port."""
+    pages = [
+        Route(match=RouteMatch(path=path), route=RouteAction(cluster=ADMIN)) for path in STATS_PATHS
+    ]
+    return _hosts("stats", pages)
+
+
+def _hosts(name: str, routes: list[Route]) -> RouteConfiguration:
+    """Answers to this machine's own names only, so that a foreign name that resolves to loopback
+    (DNS rebinding) reaches nothing."""
+    ours = VirtualHost(name=name, domains=list(HOSTS), routes=routes)
+    refusal = _refuse(421, RouteMatch(prefix="/"))
+    foreign = VirtualHost(name="foreign", domains=["*"], routes=[refusal])
+    return RouteConfiguration(
+        name=name, virtual_hosts=[ours, foreign], ignore_port_in_host_matching=True
+    )
+
+
+def _public(match: RouteMatch, limits: Limits) -> Route:
+    route = _answer(match, limits)
+    route.typed_per_filter_config = _without_key()
+    # The facade reads the page's cookie here; a key has no business on these paths.
+    route.request_headers_to_remove = list(KEY_HEADERS)
+    return route
+
+
+def _answer(match: RouteMatch, limits: Limits) -> Route:
+    action = RouteAction(cluster=GATEWAY, timeout=seconds(limits.answer_s))
+    return Route(match=match, route=action)
+
+
+def _stream(match: RouteMatch, cluster: str, limits: Limits) -> Route:
+    bound = seconds(limits.stream_s)
+    action = RouteAction(
+        cluster=cluster,
+        timeout=seconds(0),  # Envoy's default of 15 s would cut a stream
+        idle_timeout=seconds(limits.silence_s),
+        max_stream_duration=RouteActionMaxStreamDuration(
+            max_stream_duration=bound, grpc_timeout_header_max=bound
+        ),
+    )
+    return Route(match=match, route=action)
+
+
+def _refuse(status: int, match: RouteMatch) -> Route:
+    return Route(
+        match=match,
+        direct_response=DirectResponseAction(status=status),
+        typed_per_filter_config=_without_key(),
+    )
+
+
+def _not(header: str, pattern: str) -> list[HeaderMatcher]:
+    """Matches a request that has the header, with a value that is not of the pattern."""
+    ours = StringMatcher(safe_regex=RegexMatcher(regex=pattern))
+    return [
+        HeaderMatcher(name=header, present_match=True),
+        HeaderMatcher(name=header, string_match=ours, invert_match=True),
+    ]
+
+
+def _too_large(bytes_max: int) -> RouteMatch:
+    """A body whose declared length is over the bound; the facade counts one without a length."""
+    over = Int64Range(start=bytes_max + 1, end=INT64_MAX)
+    return RouteMatch(prefix="/", headers=[HeaderMatcher(name="content-length", range_match=over)])
+
+
+def _without_key() -> dict[str, Any]:
+    return {API_KEY_AUTH: pack(FilterConfig(disabled=True))}

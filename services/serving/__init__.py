@@ -1,0 +1,1 @@
+"""Serving: prompts in, token stream out."""

@@ -1,0 +1,92 @@
+"""What serving asks of an engine: token ids in, token ids out, batched step by step.
+
+An engine knows nothing of text, templates, choices or the wire. A remote engine (vLLM, SGLang) can
+stand behind the same protocol as the one in a process of its own.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen; ranges are those of parley.serving.v1.Sampling. Temperature 0 is
+    greedy."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A form that the answer must have; `kind` is "json_schema" or "regex"."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRequest:
+    """One sequence to sample. `id` is unique in the replica's life; `tokens_max` is at least 1."""
+
+    id: int
+    prompt_ids: Sequence[int]
+    tokens_max: int
+    sampling: Sampling
+    end_ids: Sequence[int] = ()
+    format: Format | None = None
+    logprobs: bool = False
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one step brought one sequence. `finish` is "", "stop" or "length"."""
+
+    id: int
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy an engine is, by its own count. `cache_usage` goes from 0 to 1."""
+
+    running: int = 0
+    cache_usage: float = 0.0
+
+
+class Engine(Protocol):
+    """Samples many sequences together."""
+
+    @property
+    def load(self) -> Load:
+        """The engine's own last count."""
+
+    def submit(self, sequence: SequenceRequest) -> None:
+        """Adds a sequence; its progress goes to the listener given to `start`."""
+
+    def cancel(self, sequence_id: int) -> None:
+        """Ends a sequence before the next step. Nothing more comes of it. Safe to repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who hears of an engine. All are called on the event loop and must not block.
+
+    `on_ready` comes after each start and `on_death` when the engine is gone: then every sequence
+    submitted since the start is lost, and True says that its own work broke it. `on_refused` names
+    a sequence that the engine would not take.
+    """
+
+    on_progress: Callable[[list[Progress]], None]
+    on_ready: Callable[[], None]
+    on_death: Callable[[bool], None]
+    on_refused: Callable[[int], None]

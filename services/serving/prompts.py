@@ -1,0 +1,164 @@
+"""Conversations and texts to token ids, with what users write kept apart from what the template
+means.
+
+A control token such as `<|im_start|>` has its meaning only where the chat template wrote it. In
+what a user or a caller wrote it is encoded as the plain characters it is made of.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+
+from services.rpc.errors import FailedPrecondition, InvalidArgument
+
+# A character of Unicode's private use area, put inside control tokens that users wrote so that the
+# template's own can be told from them after rendering. Taken out again before encoding.
+MARK = "\uf8ff"
+
+
+class Prompts:
+    """One model's tokenizer and chat template."""
+
+    def __init__(self, tokenizer_file: Path, template: str, special_tokens: dict[str, str]) -> None:
+        self.tokenizer = Tokenizer.from_file(str(tokenizer_file))
+        self._plain = Tokenizer.from_file(str(tokenizer_file))
+        self._plain.encode_special_tokens = True
+        for tokenizer in (self.tokenizer, self._plain):
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+        controls = [
+            token.content
+            for token in self.tokenizer.get_added_tokens_decoder().values()
+            if token.special
+        ]
+        self._control = re.compile(
+            "|".join(sorted(map(re.escape, controls), key=len, reverse=True)) or r"(?!)"
+        )
+        self._template = _environment().from_string(template) if template else None
+        self._special_tokens = special_tokens
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of token ids, added ones included."""
+        return self.tokenizer.get_vocab_size()
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of plain text. Raises InvalidArgument when nothing is left of it."""
+        ids = self._plain.encode(text, add_special_tokens=False).ids
+        return _some(ids)
+
+    def encode_conversation(self, messages: Sequence[tuple[str, str]]) -> list[int]:
+        """Ids of (role, content) pairs in the template's words, ready for the answer.
+
+        Raises FailedPrecondition when the model has no template, InvalidArgument when it refuses
+        them.
+        """
+        marked = [{"role": role, "content": self._mark(content)} for role, content in messages]
+        return _some(self._encode_rendered(self._render(marked)))
+
+    def token_bytes(self, token_id: int) -> bytes:
+        """The bytes that a token stands for; they need not be whole characters."""
+        token = self.tokenizer.id_to_token(token_id)
+        if token is None:
+            return b""
+        if all(character in _BYTE_OF for character in token):
+            return bytes(_BYTE_OF[character] for character in token)
+        if match := re.fullmatch(r"<0x([0-9A-F]{2})>", token):
+            return bytes.fromhex(match[1])
+        return token.replace("\u2581", " ").encode()
+
+    def _render(self, messages: list[dict[str, str]]) -> str:
+        if self._template is None:
+            raise FailedPrecondition(
+                "This model has no chat template. Send plain text to /v1/completions instead.",
+                reason="NO_CHAT_TEMPLATE",
+            )
+        try:
+            return self._template.render(
+                messages=messages, add_generation_prompt=True, **self._special_tokens
+            )
+        except TemplateError as error:
+            raise InvalidArgument(
+                f"The model's chat template refuses these messages: {str(error)[:200]}",
+                reason="TEMPLATE_REFUSED",
+                metadata={"field": "conversation"},
+            ) from None
+
+    def _mark(self, content: str) -> str:
+        clean = content.replace(MARK, "")
+        return self._control.sub(lambda found: found[0][0] + MARK + found[0][1:], clean)
+
+    def _encode_rendered(self, text: str) -> list[int]:
+        if MARK not in text:
+            return self.tokenizer.encode(text, add_special_tokens=False).ids
+        ids: list[int] = []
+        end = 0
+        for control in self._control.finditer(text):
+            ids += self._encode_marked(text[end : control.start()])
+            ids.append(self.tokenizer.token_to_id(control[0]))
+            end = control.end()
+        return ids + self._encode_marked(text[end:])
+
+    def _encode_marked(self, text: str) -> list[int]:
+        return self._plain.encode(text.replace(MARK, ""), add_special_tokens=False).ids
+
+
+def read_prompts(folder: Path) -> Prompts:
+    """Reads the tokenizer and the chat template of a model folder in the Hugging Face layout."""
+    config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    template_file = folder / "chat_template.jinja"
+    template = (
+        template_file.read_text(encoding="utf-8")
+        if template_file.exists()
+        else config.get("chat_template") or ""
+    )
+    specials = {
+        name: value["content"] if isinstance(value, dict) else value
+        for name, value in config.items()
+        if name.endswith("_token") and value
+    }
+    return Prompts(folder / "tokenizer.json", template, specials)
+
+
+def _some(ids: list[int]) -> list[int]:
+    if not ids:
+        raise InvalidArgument(
+            "The prompt has no tokens.", reason="INVALID_FIELD", metadata={"field": "prompt"}
+        )
+    return ids
+
+
+def _environment() -> ImmutableSandboxedEnvironment:
+    """The environment that chat templates are written for (transformers' documentation on chat
+    templates)."""
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+    )
+    environment.filters["tojson"] = lambda value, **options: json.dumps(
+        value, ensure_ascii=False, **options
+    )
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """Byte-level BPE's characters for the 256 bytes (GPT-2's `bytes_to_unicode`)."""
+    shown = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    alphabet = {chr(byte): byte for byte in shown}
+    return alphabet | {chr(256 + index): byte for index, byte in enumerate(hidden)}
+
+
+_BYTE_OF: dict[str, int] = _byte_alphabet()

@@ -1,0 +1,199 @@
+"""parley.serving.v1.ModelServing: proto to domain and back."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from parley.serving.v1 import model_serving_pb2 as pb
+from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
+
+from services.rpc.errors import InvalidArgument, NotFound, Unavailable
+from services.serving import formats
+from services.serving.engine import Format, Sampling
+from services.serving.generation import Ask, Delta, Event, Finished, Started
+from services.serving.prompts import Prompts
+from services.serving.replica import Replica
+
+ROLES = {
+    pb.CHAT_ROLE_SYSTEM: "system",
+    pb.CHAT_ROLE_USER: "user",
+    pb.CHAT_ROLE_ASSISTANT: "assistant",
+}
+REASONS = {"stop": pb.FINISH_REASON_STOP, "length": pb.FINISH_REASON_LENGTH}
+SERVICE = pb.DESCRIPTOR.services_by_name["ModelServing"].full_name
+
+
+class Servicer(pb_grpc.ModelServingServicer):
+    """Answers from one replica."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+
+    async def Generate(
+        self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[pb.GenerateResponse]:
+        """Streams one to eight answers."""
+        self._check_model(request.model)
+        if self._replica.engine.failed:
+            raise Unavailable(
+                "This replica's engine keeps ending; another replica may answer.",
+                reason="ENGINE_DIED",
+                retry_after_s=5,
+            )
+        ask = _to_ask(request, self._replica.prompts, self._replica.model.sampling)
+        async with aclosing(self._replica.generations.generate(ask)) as events:
+            async for event in events:
+                yield self._to_response(event)
+
+    async def CountTokens(
+        self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
+    ) -> pb.CountTokensResponse:
+        """Counts a prompt's tokens."""
+        self._check_model(request.model)
+        ids = _encode(request, self._replica.prompts)
+        return pb.CountTokensResponse(
+            prompt_tokens=len(ids),
+            token_ids=ids,
+            context_tokens_max=self._replica.model.context_tokens_max,
+        )
+
+    async def ListLoadedModels(
+        self, request: pb.ListLoadedModelsRequest, context: grpc.aio.ServicerContext
+    ) -> pb.ListLoadedModelsResponse:
+        """Lists the one model of this replica."""
+        if request.page_token:
+            raise InvalidArgument(
+                "This page token was not made by this server.",
+                reason="INVALID_FIELD",
+                metadata={"field": "page_token"},
+            )
+        replica = self._replica
+        return pb.ListLoadedModelsResponse(
+            models=[
+                pb.LoadedModel(
+                    model=replica.model.name,
+                    version=replica.model.version,
+                    state=_state(replica),
+                    context_tokens_max=replica.model.context_tokens_max,
+                    running=replica.engine.load.running,
+                    waiting=replica.admission.waiting,
+                    cache_usage=replica.engine.load.cache_usage,
+                    engine_restarts=replica.engine.restarts,
+                )
+            ]
+        )
+
+    def _check_model(self, asked: str) -> None:
+        model = self._replica.model
+        if asked and asked not in (model.name, f"{model.name}@{model.version}"):
+            raise NotFound(
+                f"There is no model {asked!r} here. This replica has {model.name!r}.",
+                reason="MODEL_NOT_FOUND",
+                metadata={"model": asked},
+            )
+
+    def _to_response(self, event: Event) -> pb.GenerateResponse:
+        if isinstance(event, Delta):
+            return pb.GenerateResponse(delta=self._to_delta(event))
+        if isinstance(event, Started):
+            model = self._replica.model
+            return pb.GenerateResponse(
+                started=pb.Started(
+                    model=model.name,
+                    version=model.version,
+                    prompt_tokens=event.prompt_tokens,
+                    repeatable=event.repeatable,
+                )
+            )
+        return pb.GenerateResponse(finished=_to_finished(event))
+
+    def _to_delta(self, event: Delta) -> pb.Delta:
+        delta = pb.Delta(
+            choice=event.choice, position=event.position, token_ids=event.token_ids, text=event.text
+        )
+        for token_id, logprob in zip(event.token_ids, event.logprobs, strict=False):
+            delta.logprobs.add(logprob=logprob, token=self._replica.prompts.token_bytes(token_id))
+        return delta
+
+
+def _to_finished(event: Finished) -> pb.Finished:
+    return pb.Finished(
+        choice=event.choice,
+        reason=REASONS[event.reason],
+        stop_string=event.stop_string,
+        usage=pb.Usage(
+            prompt_tokens=event.prompt_tokens, completion_tokens=event.completion_tokens
+        ),
+        timings=pb.Timings(
+            queue_duration=_duration(event.queue_s),
+            first_token_duration=_duration(event.first_token_s),
+            total_duration=_duration(event.total_s),
+        ),
+    )
+
+
+def _to_ask(request: pb.GenerateRequest, prompts: Prompts, defaults: Sampling) -> Ask:
+    sampling, stopping = request.sampling, request.stopping
+    names = (
+        "temperature",
+        "top_p",
+        "top_k",
+        "min_p",
+        "presence_penalty",
+        "frequency_penalty",
+        "repetition_penalty",
+    )
+    given = {name: getattr(sampling, name) for name in names if sampling.HasField(name)}
+    return Ask(
+        prompt_ids=_encode(request, prompts),
+        sampling=replace(defaults, **given),
+        seed=sampling.seed if sampling.HasField("seed") else None,
+        choices=request.choices or 1,
+        tokens_max=stopping.tokens_max if stopping.HasField("tokens_max") else None,
+        stop_strings=tuple(stopping.stop_strings),
+        ignore_end=stopping.ignore_end,
+        format=_to_format(request.output_format),
+        logprobs=request.logprobs,
+        resume_ids=tuple(request.resume_token_ids),
+    )
+
+
+def _to_format(wanted: pb.OutputFormat) -> Format | None:
+    match wanted.WhichOneof("format"):
+        case "json_schema":
+            return formats.check_schema(wanted.json_schema)
+        case "regex":
+            return formats.check_regex(wanted.regex)
+        case "json_object":
+            return Format("json_schema", formats.JSON_OBJECT)
+    return None
+
+
+def _encode(request: pb.GenerateRequest | pb.CountTokensRequest, prompts: Prompts) -> list[int]:
+    match request.WhichOneof("prompt"):
+        case "conversation":
+            return prompts.encode_conversation(
+                [
+                    (ROLES[message.role], message.content)
+                    for message in request.conversation.messages
+                ]
+            )
+        case "text":
+            return prompts.encode_text(request.text)
+    return list(request.tokens.ids)
+
+
+def _state(replica: Replica) -> pb.ModelState:
+    if replica.draining:
+        return pb.MODEL_STATE_DRAINING
+    if replica.engine.failed:
+        return pb.MODEL_STATE_FAILED
+    return pb.MODEL_STATE_READY if replica.engine.ready else pb.MODEL_STATE_LOADING
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromMicroseconds(round(seconds * 1e6))
+    return duration
