@@ -1,0 +1,1 @@
+"""Measures Parley against its own engine, against itself without its mesh, and against others."""

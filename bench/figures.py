@@ -1,0 +1,117 @@
+"""Percentiles of what was measured, and the tables that show them. Pure."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from bench.streams import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """p50, p95 and p99 in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.p50_ms:.1f} / {self.p95_ms:.1f} / {self.p99_ms:.1f}"
+
+
+def spread(seconds: Sequence[float]) -> Spread:
+    """The spread of some durations (nearest rank); all zero when there are none."""
+    ranked = sorted(seconds)
+    if not ranked:
+        return Spread(0, 0, 0)
+    at = [ranked[min(int(share * len(ranked)), len(ranked) - 1)] for share in (0.5, 0.95, 0.99)]
+    return Spread(*(round(value * 1000, 2) for value in at))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One way of serving at one number of streams: the median round, and all rounds' latencies."""
+
+    what: str
+    streams: int
+    tokens_per_s: float
+    ratio: float
+    first_token: Spread | None = None
+    inter_token: Spread | None = None
+    errors: int = 0
+
+
+def row(what: str, streams: int, rounds: Sequence[tuple[float, list[Stream]]], base: float) -> Row:
+    """Sums rounds of (seconds, streams) up; `base` is the tokens per second that 1.0 stands for."""
+    speeds = [sum(s.tokens for s in found) / seconds for seconds, found in rounds]
+    good = [s for _, found in rounds for s in found if not s.error and s.arrivals_s]
+    speed = statistics.median(speeds)
+    return Row(
+        what,
+        streams,
+        round(speed, 1),
+        round(speed / base, 3) if base else 0.0,
+        spread([s.first_s for s in good]),
+        spread([gap for s in good for gap in s.gaps_s]),
+        sum(bool(s.error) for _, found in rounds for s in found),
+    )
+
+
+def throughput_table(rows: Sequence[Row]) -> Table:
+    """The rows as a table for people."""
+    table = Table(title="Tokens per second, same model, rounds taken in turn")
+    for name in (
+        "",
+        "streams",
+        "tokens/s",
+        "ratio",
+        "first token ms\np50 / p95 / p99",
+        "between tokens ms\np50 / p95 / p99",
+        "errors",
+    ):
+        table.add_column(name, justify="left" if not name else "right")
+    for r in rows:
+        table.add_row(
+            r.what,
+            str(r.streams),
+            f"{r.tokens_per_s:,.0f}",
+            f"{r.ratio:.2f}",
+            str(r.first_token or "-"),
+            str(r.inter_token or "-"),
+            str(r.errors),
+        )
+    return table
+
+
+def overhead_table(found: dict[str, dict[str, Spread]]) -> Table:
+    """What each way adds to the direct one, in milliseconds."""
+    table = Table(title="Overhead over a direct gRPC call, against a paced engine, one stream")
+    for name in (
+        "",
+        "first token ms\np50 / p95 / p99",
+        "between tokens ms\np50 / p95 / p99",
+        "added to first token p50 / p99",
+        "added between tokens p50 / p99",
+    ):
+        table.add_column(name, justify="left" if not name else "right")
+    base = next(iter(found.values()))
+    for way, spreads in found.items():
+        added = [
+            f"{spreads[k].p50_ms - base[k].p50_ms:+.2f} / {spreads[k].p99_ms - base[k].p99_ms:+.2f}"
+            for k in ("first_token", "inter_token")
+        ]
+        table.add_row(way, str(spreads["first_token"]), str(spreads["inter_token"]), *added)
+    return table
+
+
+def to_json(rows: Sequence[Row], overhead: dict[str, dict[str, Spread]]) -> dict[str, Any]:
+    """Everything as JSON values."""
+    return {
+        "throughput": [asdict(r) for r in rows],
+        "overhead": {
+            way: {k: asdict(v) for k, v in spreads.items()} for way, spreads in overhead.items()
+        },
+    }

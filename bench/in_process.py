@@ -1,0 +1,65 @@
+"""The engine alone, in one process, with the replica's own settings: what the mesh is measured
+against.
+
+`python -m bench.in_process FOLDER` reads one JSON array [streams, prompt_tokens, tokens] a line and
+answers each with one line, [tokens sampled, seconds, median seconds to the first token], so that
+rounds can alternate with others'.
+"""
+
+import json
+import statistics
+import sys
+import time
+
+import numpy as np
+import openvino
+
+from services.serving import openvino_worker
+from services.serving.replica import worker_config
+from services.serving.settings import Settings
+
+
+def measure(
+    pipeline: object, first_id: int, streams: int, prompt_tokens: int, tokens: int
+) -> tuple[int, float, float]:
+    """Runs one batch; returns tokens sampled, seconds, and the median time to the first token."""
+    options = {"max_new_tokens": tokens, "ignore_eos": True}
+    began_s = time.perf_counter()
+    handles = [
+        pipeline.add_request(
+            first_id + index,
+            openvino.Tensor(np.array([prompt(index, prompt_tokens)], np.int64)),
+            openvino_worker.generation_config(dict(options)),
+        )
+        for index in range(streams)
+    ]
+    firsts_s: dict[int, float] = {}
+    sampled = 0
+    while pipeline.has_non_finished_requests():
+        pipeline.step()
+        for index, handle in enumerate(handles):
+            if handle.can_read():
+                firsts_s.setdefault(index, time.perf_counter() - began_s)
+                sampled += sum(len(out.generated_ids) for out in handle.read().values())
+    return sampled, time.perf_counter() - began_s, statistics.median(firsts_s.values())
+
+
+def prompt(index: int, tokens: int) -> list[int]:
+    """The prompt of stream `index`: ids of ordinary tokens, different for each stream."""
+    return [300 + (7 * index + 13 * place) % 500 for place in range(tokens)]
+
+
+def main() -> None:
+    """Loads the model, then measures what each line of standard input asks."""
+    settings = Settings(address="unix:unused", model_dir=sys.argv[1])
+    pipeline = openvino_worker.load(worker_config(settings, context_tokens_max=2048))
+    first_id = 1
+    print("ready", flush=True)
+    for line in sys.stdin:
+        streams, prompt_tokens, tokens = json.loads(line)
+        print(json.dumps(measure(pipeline, first_id, streams, prompt_tokens, tokens)), flush=True)
+        first_id += streams
+
+
+if __name__ == "__main__":
+    main()

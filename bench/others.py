@@ -1,0 +1,71 @@
+"""Other servers of the same model, for a comparison on the same machine in the same run."""
+
+import contextlib
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench.streams import HttpTarget
+
+READY_S = 180.0
+
+
+@contextlib.contextmanager
+def transformers_serve(model_dir: Path) -> Iterator[HttpTarget]:
+    """`transformers serve --continuous-batching` with the model's own weights, on a free port.
+
+    Raises SystemExit when it does not answer within three minutes. Its packages come with the
+    tests' lock.
+    """
+    port = _free_port()
+    log = tempfile.TemporaryFile()  # noqa: SIM115 (the child writes to it until it ends)
+    command = [
+        Path(sys.executable).with_name("transformers"),
+        "serve",
+        str(model_dir),
+        "--continuous-batching",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--device",
+        "cpu",
+    ]
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+    )
+    try:
+        _await_answer(process, port, log)
+        yield HttpTarget("127.0.0.1", port, "none", str(model_dir), chat=True)
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+
+
+def _await_answer(process: subprocess.Popen[bytes], port: int, log: object) -> None:
+    deadline = time.monotonic() + READY_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/health")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.2)
+    log.seek(0)  # type: ignore[attr-defined]
+    words = log.read()[-2000:].decode(errors="replace")  # type: ignore[attr-defined]
+    raise SystemExit(f"parley: transformers serve did not come up:\n{words}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

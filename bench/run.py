@@ -1,0 +1,238 @@
+"""`./parley bench`: the same model through the whole mesh and in process, in one run.
+
+Every round alternates between the ways, so that a busy machine slows all of them. Uses a stack of
+its own in a folder below the home; the running one is left alone, but shares the machine: stop it
+for quiet figures.
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from bench import figures, others
+from bench.figures import Row, Spread
+from bench.in_process import prompt
+from bench.streams import GrpcTarget, HttpTarget, Stream
+from stack import edge, up
+from stack.home import Home
+
+PROMPT_TOKENS = 64
+OVERHEAD_TOKENS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What to measure. `rate_per_s` above 0 adds an open-loop run at that rate."""
+
+    streams: tuple[int, ...] = (1, 16, 32)
+    rounds: int = 3
+    tokens: int = 64
+    overhead_requests: int = 100
+    rate_per_s: float = 0.0
+    rate_seconds: float = 20.0
+    model_dir: Path | None = None
+    transformers: bool = False
+
+
+def main(home: Home, options: Options, *, as_json: bool) -> int:
+    """Runs everything and prints it; 1 when a request failed."""
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as scratch:
+        model_dir = options.model_dir or _bench_model(home, console)
+        rows = _throughput(Path(scratch, "mesh"), model_dir, options, console)
+        overhead = _overhead(Path(scratch, "paced"), model_dir, options, console)
+    if as_json:
+        print(json.dumps(figures.to_json(rows, overhead), indent=2))
+    else:
+        out = Console()
+        out.print(figures.throughput_table(rows))
+        if overhead:
+            out.print(figures.overhead_table(overhead))
+    return int(any(row.errors for row in rows))
+
+
+def _bench_model(home: Home, console: Console) -> Path:
+    """The model of DESIGN's measurements: a Llama shape of 32 M random weights, made once."""
+    from training import shapes
+
+    folder = home.path / "models" / "bench-32m"
+    if not folder.is_dir():
+        console.print("Making the benchmark's model, once (32 M random weights)")
+        shapes.make_random_model(folder, shapes.BENCH)
+    return folder
+
+
+def _throughput(folder: Path, model_dir: Path, options: Options, console: Console) -> list[Row]:
+    console.print(f"Starting a mesh for {model_dir.name}")
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(_mesh(Home(folder), model_dir))
+        target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
+        ways: dict[str, Any] = {
+            "in process": stack.enter_context(_InProcess(model_dir)),
+            "mesh": _Remote(target),
+        }
+        if options.transformers:
+            ways["transformers serve"] = _Remote(
+                stack.enter_context(others.transformers_serve(model_dir))
+            )
+        for way in ways.values():
+            way.round(1, options.tokens)
+        rows = []
+        for streams in options.streams:
+            console.print(f"{streams} streams, {options.rounds} rounds of each way")
+            rows += _rounds(ways, streams, options)
+        if options.rate_per_s:
+            rows.append(_open_loop(target, options))
+        return rows
+
+
+def _rounds(ways: dict[str, Any], streams: int, options: Options) -> list[Row]:
+    found: dict[str, list[tuple[float, list[Stream]]]] = {name: [] for name in ways}
+    for _ in range(options.rounds):
+        for name, way in ways.items():
+            found[name].append(way.round(streams, options.tokens))
+    base = figures.row("", streams, found["in process"], 0).tokens_per_s
+    return [figures.row(name, streams, rounds, base) for name, rounds in found.items()]
+
+
+class _InProcess:
+    """The engine alone, behind a pipe that says only when to begin and what came of it."""
+
+    def __init__(self, model_dir: Path) -> None:
+        self._command = [sys.executable, "-m", "bench.in_process", str(model_dir)]
+
+    def __enter__(self) -> "_InProcess":
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._process.stdout.readline()  # type: ignore[union-attr]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.wait()
+
+    def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
+        """One batch. Its tokens are put on one stream, as their times are not kept."""
+        request = json.dumps([streams, PROMPT_TOKENS, tokens])
+        self._process.stdin.write(request + "\n")  # type: ignore[union-attr]
+        self._process.stdin.flush()  # type: ignore[union-attr]
+        sampled, seconds, first_s = json.loads(self._process.stdout.readline())  # type: ignore[union-attr]
+        return seconds, [Stream(0.0, [first_s], sampled)]
+
+
+class _Remote:
+    """A server that is already there."""
+
+    def __init__(self, target: HttpTarget) -> None:
+        self._target = target
+
+    def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
+        """All streams at once, to the end of the last."""
+
+        async def all_streams() -> tuple[float, list[Stream]]:
+            began_s = time.perf_counter()
+            found = await asyncio.gather(
+                *(
+                    self._target.stream(prompt(index, PROMPT_TOKENS), tokens)
+                    for index in range(streams)
+                )
+            )
+            return time.perf_counter() - began_s, list(found)
+
+        return asyncio.run(all_streams())
+
+
+def _open_loop(target: HttpTarget, options: Options) -> Row:
+    """Requests come by a Poisson process, whether or not earlier ones are done."""
+    chance = random.Random(0)
+
+    async def arrive() -> tuple[float, list[Stream]]:
+        began_s = time.perf_counter()
+        tasks = []
+        while time.perf_counter() - began_s < options.rate_seconds:
+            ids = prompt(len(tasks), PROMPT_TOKENS)
+            tasks.append(asyncio.create_task(target.stream(ids, options.tokens)))
+            await asyncio.sleep(chance.expovariate(options.rate_per_s))
+        found = await asyncio.gather(*tasks)
+        return time.perf_counter() - began_s, list(found)
+
+    seconds, found = asyncio.run(arrive())
+    return figures.row(
+        f"mesh, open loop {options.rate_per_s:g}/s", len(found), [(seconds, found)], 0
+    )
+
+
+def _overhead(
+    folder: Path, model_dir: Path, options: Options, console: Console
+) -> dict[str, dict[str, Spread]]:
+    if not options.overhead_requests:
+        return {}
+    console.print(f"Overhead against a paced engine, {options.overhead_requests} requests a way")
+    home = Home(folder)
+    with _mesh(home, model_dir, ("bench.paced_replica",)) as running:
+        return asyncio.run(_ways_in_turn(running, options.overhead_requests))
+
+
+async def _ways_in_turn(running: up.Running, requests: int) -> dict[str, dict[str, Spread]]:
+    home, ports = running.plan.home, running.plan.ports
+    direct = GrpcTarget(f"unix:{home.socket('serving-0')}")
+    mesh = GrpcTarget(running.mesh_address, running.api_key)
+    ways = {
+        "direct gRPC": direct,
+        "Envoy mesh listener": mesh,
+        "facade + Envoy mesh": HttpTarget(
+            "127.0.0.1", ports.edge, running.api_key, "paced", socket=str(home.socket("gateway"))
+        ),
+        "Envoy edge + facade + Envoy mesh": HttpTarget(
+            "127.0.0.1", ports.edge, running.api_key, "paced"
+        ),
+    }
+    found: dict[str, list[Stream]] = {name: [] for name in ways}
+    for number in range(requests + 1):
+        for name, way in ways.items():
+            stream = await way.stream(prompt(number, PROMPT_TOKENS), OVERHEAD_TOKENS)
+            if stream.error:
+                raise SystemExit(f"parley: {name}: {stream.error}")
+            if number:  # the first of each way opens its connections
+                found[name].append(stream)
+    await direct.close()
+    await mesh.close()
+    return {
+        name: {
+            "first_token": figures.spread([s.first_s for s in streams]),
+            "inter_token": figures.spread([gap for s in streams for gap in s.gaps_s]),
+        }
+        for name, streams in found.items()
+    }
+
+
+@contextlib.contextmanager
+def _mesh(
+    home: Home, model_dir: Path, replica_module: tuple[str, ...] = ()
+) -> Iterator[up.Running]:
+    """A whole mesh of its own, with one replica, or another program in the replica's place."""
+    home.prepare()
+    planned = up.prepare(home, model_dir=model_dir)
+    if replica_module:
+        program = planned.program("serving-0")
+        command = (sys.executable, "-m", *replica_module)
+        planned = planned.with_program(dataclasses.replace(program, command=command))
+    edge.write_config(planned)
+    running = up.start_plan(planned)
+    try:
+        yield running
+    finally:
+        up.stop(home)

@@ -1,0 +1,156 @@
+"""Clients that read token streams and note when each piece came: over HTTP, and over gRPC.
+
+Written against the wire, not against an SDK: the client shares the machine with what it measures,
+so it must cost little. Knows nothing of what is behind the address.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import grpc
+from parley.serving.v1 import model_serving_pb2 as pb
+from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
+
+TIMEOUT_S = 300.0
+DATA, DONE = b"data: ", b"[DONE]"
+
+
+@dataclass(slots=True)
+class Stream:
+    """What one request brought; times are of `time.perf_counter`."""
+
+    sent_s: float
+    arrivals_s: list[float] = field(default_factory=list)
+    tokens: int = 0
+    error: str = ""
+
+    @property
+    def first_s(self) -> float:
+        """Seconds to the first piece."""
+        return self.arrivals_s[0] - self.sent_s
+
+    @property
+    def gaps_s(self) -> list[float]:
+        """Seconds between pieces."""
+        return [b - a for a, b in zip(self.arrivals_s, self.arrivals_s[1:], strict=False)]
+
+    @property
+    def per_token_s(self) -> float:
+        """Mean seconds of a token behind the first."""
+        return (self.arrivals_s[-1] - self.arrivals_s[0]) / max(self.tokens - 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTarget:
+    """An OpenAI-compatible server. `socket` is a unix socket to go through, empty for TCP."""
+
+    host: str
+    port: int
+    key: str
+    model: str
+    socket: str = ""
+    chat: bool = False
+
+    async def stream(self, prompt_ids: Sequence[int], tokens: int) -> Stream:
+        """Sends one streamed, greedy request and reads it to its end."""
+        request = self._request(prompt_ids, tokens)
+        stream = Stream(time.perf_counter())
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                reader, writer = await self._connect()
+                stream.sent_s = time.perf_counter()
+                writer.write(request)
+                await _read_events(reader, stream)
+                writer.close()
+        except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
+            stream.error = stream.error or repr(error)
+        return stream
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.socket:
+            return await asyncio.open_unix_connection(self.socket)
+        return await asyncio.open_connection(self.host, self.port)
+
+    def _request(self, prompt_ids: Sequence[int], tokens: int) -> bytes:
+        path = "/v1/chat/completions" if self.chat else "/v1/completions"
+        # A chat server gets text of about as many tokens; its own template adds a few.
+        words = " ".join(f"w{number % 97}" for number in prompt_ids[: len(prompt_ids) // 2])
+        prompt = (
+            {"messages": [{"role": "user", "content": words}]}
+            if self.chat
+            else {"prompt": list(prompt_ids)}
+        )
+        body = json.dumps(
+            {
+                "model": self.model,
+                **prompt,
+                "max_tokens": tokens,
+                "temperature": 0,
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
+        ).encode()
+        head = (
+            f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+            f"Authorization: Bearer {self.key}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode() + body
+
+
+async def _read_events(reader: asyncio.StreamReader, stream: Stream) -> None:
+    status = (await reader.readline()).split(b" ", 2)
+    if len(status) < 2 or status[1] != b"200":
+        stream.error = b" ".join(status).decode(errors="replace").strip() or "no answer"
+        return
+    while (line := await reader.readline()) not in (b"\r\n", b""):
+        pass
+    while line := await reader.readline():
+        if not line.startswith(DATA):
+            continue  # a chunk's length, a comment or a blank line
+        if line.startswith(DATA + DONE):
+            return
+        now_s = time.perf_counter()
+        if b'"choices":[]' in line or b'"choices": []' in line:
+            stream.tokens = json.loads(line[len(DATA) :])["usage"]["completion_tokens"]
+        elif b'"error"' in line[:20]:
+            stream.error = line.decode()
+            return
+        elif b'"finish_reason":null' in line or b'"finish_reason": null' in line:
+            stream.arrivals_s.append(now_s)
+    stream.error = "the stream ended early"
+
+
+class GrpcTarget:
+    """A ModelServing server, reached directly or through a proxy."""
+
+    def __init__(self, address: str, key: str = "") -> None:
+        self._channel = grpc.aio.insecure_channel(address)
+        self._stub = pb_grpc.ModelServingStub(self._channel)
+        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
+
+    async def stream(self, prompt_ids: Sequence[int], tokens: int) -> Stream:
+        """Sends one greedy request and reads it to its end."""
+        request = pb.GenerateRequest(
+            tokens=pb.TokenIds(ids=prompt_ids),
+            sampling=pb.Sampling(temperature=0),
+            stopping=pb.Stopping(tokens_max=tokens),
+        )
+        stream = Stream(time.perf_counter())
+        try:
+            call = self._stub.Generate(request, metadata=self._metadata, timeout=TIMEOUT_S)
+            async for event in call:
+                if event.HasField("delta"):
+                    stream.arrivals_s.append(time.perf_counter())
+                elif event.HasField("finished"):
+                    stream.tokens = event.finished.usage.completion_tokens
+        except grpc.aio.AioRpcError as error:
+            stream.error = f"{error.code().name}: {error.details()}"
+        return stream
+
+    async def close(self) -> None:
+        """Closes the channel."""
+        await self._channel.close()
