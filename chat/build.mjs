@@ -39,13 +39,13 @@ async function gzipBytes(name) {
 
 await rm(OUT, { recursive: true, force: true });
 const results = await Promise.all([
-  build({ ...shared, entryPoints: ["src/main.ts", "src/page.css"], format: "esm", splitting: true }),
+  build({ ...shared, entryPoints: ["src/main.ts", "src/style/page.css"], format: "esm", splitting: true }),
   build({ ...shared, entryPoints: ["src/boot.ts"], format: "iife" }),
 ]);
 
 const names = {
   main: builtName(results, "src/main.ts"),
-  style: builtName(results, "src/page.css"),
+  style: builtName(results, "src/style/page.css"),
   boot: builtName(results, "src/boot.ts"),
 };
 const template = await readFile("src/index.html", "utf8");

@@ -18,7 +18,7 @@ await build({
   logLevel: "warning",
 });
 const files = sources.map((name) => `${OUT}/${name.replace(/\.ts$/, ".mjs")}`);
-const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], {
+const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-reporter=spec", ...files], {
   stdio: "inherit",
 });
 process.exit(run.status ?? 1);

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any
 
 FACTS_PATH = Path(__file__).with_name("facts.toml")
 REFUSALS_PATH = Path(__file__).with_name("refusals.toml")
 
 _DIGITS = range(10)
-_DIGIT_WORDS = "zero one two three four five six seven eight nine".split()
+_DIGIT_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 
 
 @dataclass(frozen=True)
@@ -97,26 +98,47 @@ def _fill(part: str | list[str], key: str, value: str) -> Any:
     return part.replace("{key}", key).replace("{value}", value)
 
 
+def hard_sum(rng: Random) -> Intent:
+    """A sum that is too hard for the model, and the answer that says so."""
+    a, b = rng.randint(10, 999), rng.choice((rng.randint(0, 9), rng.randint(10, 999)))
+    if rng.random() < 0.5:
+        a, b = b, a
+    sign, word = "+", "plus"
+    if rng.random() < 0.6:
+        sign, word = rng.choice((("-", "minus"), ("*", "times"), ("/", "divided by")))
+        a, b = rng.choice(((a, b), (a % 10, b % 10)))
+    return Intent(
+        id="hard_sum",
+        topic="limits",
+        answer="I can only add single digits, such as 3 + 4.",
+        **_sum_forms((f"{a} {sign} {b}", f"{a} {word} {b}", f"{a}{sign}{b}")),
+    )
+
+
 def _sums() -> Iterator[Intent]:
     for a in _DIGITS:
         for b in _DIGITS:
-            yield _sum(a, b, "+", ("plus",), a + b, "the sum of {0} and {1}", "add {0} and {1}")
-            yield _sum(a, b, "-", ("minus",), a - b, "{0} less {1}", "subtract {1} from {0}")
+            yield _sum(a, b)
 
 
-def _sum(
-    a: int, b: int, sign: str, words: tuple[str, ...], result: int, clause: str, order: str
-) -> Intent:
-    terms = [f"{a} {sign} {b}", f"{a} {words[0]} {b}"]
-    spoken = f"{_DIGIT_WORDS[a]} {words[0]} {_DIGIT_WORDS[b]}"
-    asked = [*terms, spoken]
+def _sum(a: int, b: int) -> Intent:
+    spoken = f"{_DIGIT_WORDS[a]} plus {_DIGIT_WORDS[b]}"
+    forms = _sum_forms((f"{a} + {b}", f"{a} plus {b}", f"{a}+{b}", spoken))
     return Intent(
-        id=f"sum.{a}{sign}{b}",
+        id=f"sum.{a}+{b}",
         topic="sums",
-        answer=f"{a} {sign} {b} = {result}",
-        direct=tuple(f"{verb} {term}" for term in asked for verb in ("what is", "how much is")),
-        clause=(clause.format(a, b), *(f"what {term} is" for term in asked), *asked),
-        bare=(f"{a}{sign}{b}", f"{a} {sign} {b} =", order.format(a, b), *asked),
-        follow=(f"and {terms[0]}", f"what about {terms[0]}", f"and {spoken}"),
+        answer=f"{a} + {b} = {a + b}",
+        direct=forms["direct"],
+        clause=forms["clause"],
+        bare=(*forms["bare"], f"add {a} and {b}", f"{a} + {b} ="),
+        follow=(f"and {a} + {b}", f"what about {a} + {b}", f"and {spoken}"),
         relation="sum",
     )
+
+
+def _sum_forms(terms: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    return {
+        "direct": tuple(f"{verb} {term}" for term in terms for verb in ("what is", "how much is")),
+        "clause": (*(f"what {term} is" for term in terms), *(f"the result of {t}" for t in terms)),
+        "bare": terms,
+    }

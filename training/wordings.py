@@ -33,6 +33,10 @@ BARE_FRAMES = (
     "{}", "{}", "{}.", "{}?", "{}, please.", "{} please", "please: {}", "hi, {}", "hello, {}",
     "now {}", "okay, {}", "and now {}", "hey, {}", "{}, thanks", "so, {}", "well, {}.",
 )  # fmt: skip
+FOLLOW_FRAMES = (
+    "{}?", "{}?", "{}?", "okay, {}?", "thanks, {}?", "{}, please?", "good, {}?", "thank you, {}?",
+    "right, {}?", "{}, do you know?", "great! {}?", "{} then?", "I see. {}?",
+)  # fmt: skip
 UNSEEN_FRAMES = {
     "direct": ("could you answer this: {}?", "I was thinking, {}?", "my question is {}?"),
     "clause": ("would you be so kind as to tell me {}?", "I am curious to know {}.",
@@ -47,8 +51,8 @@ HELD_OUT_SHARE = 8
 _FRAMES = {"direct": DIRECT_FRAMES, "clause": CLAUSE_FRAMES, "bare": BARE_FRAMES}
 _FORM_WEIGHTS = {"direct": 0.42, "clause": 0.33, "bare": 0.25}
 _MADE_UP_SHARE = 0.3
-_ONSETS = "b bl br c ch d dr f fl g gr h j k kl l m n p pl qu r s sk st t tr v w z".split()
-_VOWELS = "a e i o u ai ee oo ou".split()
+_ONSETS = re.findall(r"\w+", "b bl br c ch d dr f fl g gr h j k l m n p pl qu r s sk st t tr v w z")
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "ee", "oo", "ou"]
 _CODAS = ["", "", "n", "r", "l", "x", "m", "nd", "sk", "th"]
 _ENDINGS = ["", "ia", "land", "o", "um", "ing", "er", "y"]
 
@@ -79,7 +83,7 @@ def word(
 
 def follow_up(forms: Sequence[str], rng: Random) -> str:
     """One wording of a short question that leans on the one before."""
-    return restyle(rng.choice(forms) + "?", rng)
+    return restyle(rng.choice(FOLLOW_FRAMES).format(rng.choice(forms)), rng)
 
 
 def fill(form: str, rng: Random, slots: Mapping[str, Sequence[str]]) -> str:
@@ -107,17 +111,12 @@ def restyle(text: str, rng: Random) -> str:
     """Capital first letter, or the careless ways in which people type."""
     if rng.random() < 0.12:
         text = re.sub(r"\b([Ww]hat|[Ww]ho|[Ww]here|[Hh]ow) is\b", r"\1's", text)
-    if rng.random() < 0.03:
-        text = _mistype(text, rng)
     if rng.random() < 0.15:
         text = text.rstrip("?.")
     elif rng.random() < 0.04:
         text = text.rstrip("?.") + rng.choice(("??", "!", "?!", "...", " ?"))
-    style = rng.random()
-    if style < 0.18:
+    if rng.random() < 0.2:
         return text.lower()
-    if style < 0.20:
-        return text.upper()
     return text[:1].upper() + text[1:]
 
 
@@ -130,13 +129,3 @@ def is_held_out(text: str) -> bool:
     """Whether a wording belongs to the held-out share; a fixed function of its normal form."""
     digest = blake2b(normalise(text).encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") % HELD_OUT_SHARE == 0
-
-
-def _mistype(text: str, rng: Random) -> str:
-    words = [(match.start(), match.end()) for match in re.finditer(r"[a-z]{5,}", text)]
-    if not words:
-        return text
-    start, end = rng.choice(words)
-    at = rng.randrange(start + 1, end - 1)
-    swapped = text[at + 1] + text[at] if rng.random() < 0.5 else text[at]
-    return text[:at] + swapped + text[at + 2 :]

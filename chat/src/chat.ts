@@ -96,6 +96,7 @@ export class Chat {
   /** Stops, and begins an empty conversation. */
   clear(): void {
     this.stop();
+    this.#abort = null;
     this.#set(EMPTY, true);
   }
 

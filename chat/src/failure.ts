@@ -146,6 +146,6 @@ export function retryTime(header: string | null, now_ms: number): number | undef
   if (header === null || header.trim() === "") return undefined;
   const seconds = Number(header);
   if (Number.isFinite(seconds) && seconds >= 0) return now_ms + Math.ceil(seconds * 1000);
-  const date_ms = Date.parse(header);
+  const date_ms = /^[A-Z][a-z]{2}, /.test(header) ? Date.parse(header) : NaN;
   return Number.isNaN(date_ms) ? undefined : date_ms;
 }

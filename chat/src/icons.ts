@@ -3,13 +3,17 @@ import { svg } from "./dom.ts";
 
 const ICONS = {
   send: ["M12 19V5", "M6 11l6-6 6 6"],
-  stop: ["M8 8h8v8H8z"],
+  stop: ["M7.5 7.5h9v9h-9z"],
   copy: ["M9 9h10v11H9z", "M5 15V4h10"],
   done: ["M5 12.5l4.5 4.5L19 7.5"],
   again: ["M19.5 12a7.5 7.5 0 1 1-2.2-5.3", "M19.5 3.5v4h-4"],
   edit: ["M5 19l1-4L16 5l3 3L9 18z", "M13.5 7.5l3 3"],
   fresh: ["M12 5v14", "M5 12h14"],
-  settings: ["M4 7h9", "M17 7h3", "M15 5v4", "M4 17h3", "M11 17h9", "M9 15v4"],
+  settings: [
+    "M4 7.5h7.5M16.5 7.5H20M4 16.5h3.5M12.5 16.5H20",
+    "M14 5a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5z",
+    "M10 14a2.5 2.5 0 1 0 0 5 2.5 2.5 0 0 0 0-5z",
+  ],
   system: ["M4 5h16v11H4z", "M9 20h6", "M12 16v4"],
   light: [
     "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8z",
@@ -17,9 +21,14 @@ const ICONS = {
     "M5.3 5.3l1.4 1.4M17.3 17.3l1.4 1.4M5.3 18.7l1.4-1.4M17.3 6.7l1.4-1.4",
   ],
   dark: ["M20 14.5A8.2 8.2 0 0 1 9.5 4a8.2 8.2 0 1 0 10.5 10.5z"],
-  help: ["M9 9.2a3 3 0 1 1 4.2 2.8c-.8.4-1.2 1-1.2 1.9", "M12 17.5v.1"],
+  help: [
+    "M12 3.5a8.5 8.5 0 1 0 0 17 8.5 8.5 0 0 0 0-17z",
+    "M9.8 9.8a2.3 2.3 0 1 1 3.3 2.1c-.7.3-1.1.8-1.1 1.6",
+    "M12 16.3v.1",
+  ],
   back: ["M14 6l-6 6 6 6"],
   forth: ["M10 6l6 6-6 6"],
+  open: ["M7 10l5 5 5-5"],
   down: ["M12 5v14", "M6 13l6 6 6-6"],
   close: ["M6 6l12 12", "M18 6L6 18"],
 } as const;
@@ -30,11 +39,12 @@ export function icon(name: IconName): SVGSVGElement {
   return svg("0 0 24 24", "icon", ICONS[name]);
 }
 
-/** Two voices, each a corner in the other's: the same shape, turned half round. */
+/** Two voices and the ground that they share: one shape, turned half round, and the overlap. */
 export function mark(): SVGSVGElement {
   return svg("0 0 32 32", "mark", [
-    "M2 8a6 6 0 0 1 6-6h8a6 6 0 0 1 6 6v.6h-5.4a8 8 0 0 0-8 8V20H2z",
-    "M30 24a6 6 0 0 1-6 6h-8a6 6 0 0 1-4.4-6v-7.4a6 6 0 0 1 5-5H30z",
+    "M2 20V8a6 6 0 0 1 6-6h6a6 6 0 0 1 6 6v6a6 6 0 0 1-6 6z",
+    "M30 12v12a6 6 0 0 1-6 6h-6a6 6 0 0 1-6-6v-6a6 6 0 0 1 6-6z",
+    "M12 20v-2a6 6 0 0 1 6-6h2v2a6 6 0 0 1-6 6z",
   ]);
 }
 

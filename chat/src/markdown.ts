@@ -41,6 +41,9 @@ const marked = new Marked({
     image({ href, text }): string {
       return `<a href="${escaped(href)}">${escaped(text || "image")}</a>`;
     },
+    listitem(item): string {
+      return `<li${item.task ? ' class="task"' : ""}>${this.parser.parse(item.tokens)}</li>`;
+    },
     checkbox({ checked }): string {
       return checked ? "\u2611 " : "\u2610 ";
     },
@@ -54,6 +57,7 @@ const RULES = {
     ..."h3 h4 h5 h6 table thead tbody tr th td span".split(" "),
   ],
   ALLOWED_ATTR: ["href", "class", "start", "align"],
+  ADD_URI_SAFE_ATTR: ["start", "align"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   // Absolute addresses only: a relative one would act on Parley itself.
@@ -66,8 +70,8 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
     node.setAttribute("target", "_blank");
     node.setAttribute("rel", "noopener noreferrer");
   }
-  // Only highlighted code and its language may name a class, lest text borrow the page's own.
-  const names = [...node.classList].filter((name) => /^(?:hljs-|language-)[\w-]+$/.test(name));
+  // Only these classes may be named, lest text borrow the look of the page's own controls.
+  const names = [...node.classList].filter((name) => /^(?:task|(?:hljs|language)-.+)$/.test(name));
   if (names.length > 0) node.setAttribute("class", names.join(" "));
   else node.removeAttribute("class");
 });

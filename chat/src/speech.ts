@@ -19,7 +19,8 @@ export class Speech {
 
 /** Length of the part that ends with a sentence or a line, outside of unfinished code. */
 function completeLength(text: string): number {
-  const fences = [...text.matchAll(/^```.*$/gm)];
+  // A fence counts once its line is whole, so that a closing one is not taken for an opening one.
+  const fences = [...text.matchAll(/^```.*\n/gm)];
   const last = fences.length % 2 === 1 ? fences.at(-1) : undefined;
   const limit = last ? last.index : text.length;
   const ends = [...text.slice(0, limit).matchAll(/[.!?]["')\]]*(?=\s)|\n/g)];

@@ -9,6 +9,8 @@ import { INTERRUPTED } from "./failure.ts";
 
 /** Bound on the stored conversation, in characters; browsers give a page about five million. */
 export const STORED_CHARS_MAX = 1_000_000;
+/** Bound on the turns that come back, so that a reload draws them within a second. */
+export const STORED_TURNS_MAX = 200;
 
 const CONVERSATION_KEY = "parley.conversation.1";
 const PREFERENCES_KEY = "parley.preferences.1";
@@ -21,7 +23,7 @@ export interface Shelf {
 
 /** Keeps the conversation; the oldest turns go first when it outgrows its bound. */
 export function saveConversation(shelf: Shelf, conversation: Conversation): void {
-  let turns = conversation.turns;
+  let turns = conversation.turns.slice(-STORED_TURNS_MAX);
   let text = JSON.stringify({ turns });
   while (text.length > STORED_CHARS_MAX && turns.length > 0) {
     turns = turns.slice(Math.ceil(turns.length / 8));

@@ -35,12 +35,13 @@ export async function fetchModels(): Promise<string[]> {
   return (body.data ?? []).map((model) => model.id).filter((id) => typeof id === "string");
 }
 
-/** Trades a one-time token or an API key for the session cookie. False: it was not accepted. */
+/** Trades a one-time token for the session cookie. False: it was not accepted. */
 export async function signIn(token: string): Promise<boolean> {
   const form = new URLSearchParams({ token });
   const response = await small("/login", { method: "POST", body: form });
-  if (response.status >= 500 || response.status === 429) throw await refusal(response);
-  return response.ok;
+  if (response.status === 401) return false;
+  if (!response.ok) throw await refusal(response);
+  return true;
 }
 
 /**
@@ -54,16 +55,13 @@ export async function* complete(
   signal: AbortSignal,
 ): AsyncGenerator<CompletionEvent> {
   const connection = new AbortController();
-  const close = () => connection.abort(signal.reason);
-  signal.addEventListener("abort", close);
   try {
-    const response = await opened(request, connection.signal);
+    const response = await opened(request, AbortSignal.any([signal, connection.signal]));
     if (!response.ok) throw await refusal(response);
     if (!response.body) throw Failure.unreadable();
     const requestId = response.headers.get("x-request-id") ?? undefined;
     yield* events(payloads(response.body, requestId), requestId);
   } finally {
-    signal.removeEventListener("abort", close);
     connection.abort();
   }
 }

@@ -26,12 +26,12 @@ from services.mesh.typed import pack, seconds
 GATEWAY = "gateway"
 SERVING = "serving"
 ADMIN = "admin"
-HOSTS = ("127.0.0.1", "localhost", "[::1]")
 # A browser says which page asks, in one of these; programs send neither. The page's cookie must not
 # serve other pages, and those of this machine's other ports are no better.
 FETCH_SITE = "sec-fetch-site"
 OUR_SITE = "same-origin|none"
-OUR_ORIGIN = r"https?://(127\.0\.0\.1|localhost|\[::1\])(:[0-9]+)?"
+OUR_HOST = r"(?i)(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?"
+OUR_ORIGIN = rf"https?://{OUR_HOST}"
 PUBLIC_PATHS = ("/", "/login", "/healthz", "/favicon.ico", "/favicon.svg")
 PUBLIC_FOLDER = "/assets"
 CHAT_PATHS = ("/v1/chat/completions", "/v1/completions")
@@ -59,7 +59,7 @@ def edge_routes(limits: Limits) -> RouteConfiguration:
         _answer(RouteMatch(path_separated_prefix=MODELS), limits),
         _refuse(404, RouteMatch(prefix="/")),
     ]
-    return _hosts("edge", routes)
+    return _own_host("edge", routes)
 
 
 def mesh_routes(cluster: str, limits: Limits) -> RouteConfiguration:
@@ -77,18 +77,15 @@ def stats_routes() -> RouteConfiguration:
     pages = [
         Route(match=RouteMatch(path=path), route=RouteAction(cluster=ADMIN)) for path in STATS_PATHS
     ]
-    return _hosts("stats", pages)
+    return _own_host("stats", pages)
 
 
-def _hosts(name: str, routes: list[Route]) -> RouteConfiguration:
+def _own_host(name: str, routes: list[Route]) -> RouteConfiguration:
     """Answers to this machine's own names only, so that a foreign name that resolves to loopback
-    (DNS rebinding) reaches nothing."""
-    ours = VirtualHost(name=name, domains=list(HOSTS), routes=routes)
-    refusal = _refuse(421, RouteMatch(prefix="/"))
-    foreign = VirtualHost(name="foreign", domains=["*"], routes=[refusal])
-    return RouteConfiguration(
-        name=name, virtual_hosts=[ours, foreign], ignore_port_in_host_matching=True
-    )
+    (DNS rebinding) reaches nothing. A pattern, because Envoy's domains would take "localhost:x"."""
+    foreign = _refuse(421, RouteMatch(prefix="/", headers=_not(":authority", OUR_HOST)))
+    host = VirtualHost(name=name, domains=["*"], routes=[foreign, *routes])
+    return RouteConfiguration(name=name, virtual_hosts=[host])
 
 
 def _public(match: RouteMatch, limits: Limits) -> Route:

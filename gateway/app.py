@@ -1,0 +1,81 @@
+"""The facade as an ASGI application: which routes there are, and how every failure is answered."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import grpc
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from gateway import errors
+from gateway.client import ServingClient
+from gateway.endpoint import Tools, new_id
+from gateway.envelope import Envelope
+from gateway.replies import error_reply
+from gateway.routes import chat, completions, health, page
+from gateway.routes.login import Login
+from gateway.routes.models import Models
+from gateway.settings import GatewaySettings
+from services.rpc.settings import secret
+
+_NOWHERE = "There is nothing at this address."
+_METHOD = "This address does not take this method."
+
+
+def create_app(
+    settings: GatewaySettings,
+    channel: grpc.aio.Channel,
+    *,
+    clock: Callable[[], float] = time.time,
+    make_id: Callable[[], str] = new_id,
+) -> Envelope:
+    """The application on a channel to the mesh, which stays the caller's to close.
+
+    `clock` gives seconds since the epoch, `make_id` unique ids of answers. Raises ValueError or
+    OSError when a secret's file is missing or open to others.
+    """
+    client = ServingClient(channel, secret(settings.mesh_key_file), settings)
+    tools = Tools(client, settings, clock, make_id)
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
+    chat.add_to(app, tools)
+    completions.add_to(app, tools)
+    Models(client, int(clock())).add_to(app)
+    health.add_to(app, client)
+    Login(settings, secret(settings.page_key_file)).add_to(app)
+    page.add_to(app, settings.chat_dir)
+    for kind, handler in _HANDLERS.items():
+        app.add_exception_handler(kind, handler)
+    return Envelope(app)
+
+
+async def _api_error(request: Request, error: errors.ApiError) -> Response:
+    return error_reply(error)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    message = {404: _NOWHERE, 405: _METHOD}.get(error.status_code, error.detail)
+    code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
+    told = errors.ApiError(error.status_code, errors.INVALID_REQUEST, code, message)
+    reply = error_reply(told)
+    reply.headers.update(error.headers or {})
+    return reply
+
+
+async def _client_left(request: Request, error: Exception) -> Response:
+    # Nobody reads it; the status is for the metrics.
+    return Response(status_code=499)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    return error_reply(errors.unexpected())
+
+
+_HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    errors.ApiError: _api_error,
+    HTTPException: _http_error,
+    errors.ClientLeft: _client_left,
+    ClientDisconnect: _client_left,
+    Exception: _unexpected,
+}

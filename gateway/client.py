@@ -1,0 +1,87 @@
+"""The serving mesh as the facade sees it: generations and the list of models."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from math import inf
+
+import grpc
+from parley.serving.v1 import model_serving_pb2 as pb
+from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
+
+from gateway import metrics
+from gateway.errors import overloaded
+from gateway.generation import Generation
+from gateway.settings import GatewaySettings
+from services.rpc import errors
+from services.rpc.channel import call_metadata
+
+MODELS_DEADLINE_S = 5.0
+# A replica holds a handful of versions; more pages than this would be a fault of its paging.
+PAGES_MAX = 10
+PAGE_SIZE = 1000
+
+
+class ServingClient:
+    """Calls ModelServing on one channel. Safe to share between requests."""
+
+    def __init__(self, channel: grpc.aio.Channel, mesh_key: str, settings: GatewaySettings) -> None:
+        self._stub = pb_grpc.ModelServingStub(channel)
+        self._mesh_key = mesh_key
+        self._settings = settings
+        self._open = 0
+
+    @asynccontextmanager
+    async def generation(
+        self, request: pb.GenerateRequest, request_id: str, deadline_s: float | None = None
+    ) -> AsyncIterator[Generation]:
+        """Lends a generation, begun by its `begin` and ended here. Raises ApiError 429 when too
+        many are open.
+
+        `deadline_s` may only shorten the setting of that name.
+        """
+        if self._open >= self._settings.generations_max:
+            raise overloaded()
+        generation = Generation(
+            partial(self._generate, request, request_id),
+            choices=request.choices,
+            deadline_s=min(deadline_s or inf, self._settings.deadline_s),
+            retry_s=self._settings.retry_s,
+        )
+        self._open += 1
+        metrics.GENERATIONS_OPEN.set(self._open)
+        try:
+            yield generation
+        finally:
+            self._open -= 1
+            metrics.GENERATIONS_OPEN.set(self._open)
+            await generation.close()
+
+    async def list_models(
+        self, request_id: str, deadline_s: float = MODELS_DEADLINE_S
+    ) -> list[pb.LoadedModel]:
+        """The models of a replica. Raises ParleyError, within `deadline_s` for each page."""
+        models: list[pb.LoadedModel] = []
+        page = pb.ListLoadedModelsResponse()
+        for _ in range(PAGES_MAX):
+            request = pb.ListLoadedModelsRequest(
+                page_size=PAGE_SIZE, page_token=page.next_page_token
+            )
+            try:
+                page = await self._stub.ListLoadedModels(
+                    request, timeout=deadline_s, metadata=self._metadata(request_id)
+                )
+            except grpc.aio.AioRpcError as error:
+                raise errors.from_rpc_error(error) from None
+            models.extend(page.models)
+            if not page.next_page_token:
+                break
+        return models
+
+    def _generate(
+        self, request: pb.GenerateRequest, request_id: str, timeout_s: float
+    ) -> grpc.aio.UnaryStreamCall:
+        return self._stub.Generate(request, timeout=timeout_s, metadata=self._metadata(request_id))
+
+    def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
+        return call_metadata(request_id, self._mesh_key)

@@ -1,0 +1,123 @@
+"""The way of a request through both generating endpoints: check, translate, relay or collect."""
+
+import math
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from parley.serving.v1 import model_serving_pb2 as pb
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gateway import errors, metrics
+from gateway.bodies import read_json
+from gateway.chunks import Chunks
+from gateway.client import ServingClient
+from gateway.departure import Departure
+from gateway.origin import check_cookie_use
+from gateway.replies import encoded_reply
+from gateway.schemas import GenerationRequest
+from gateway.settings import GatewaySettings
+from gateway.shapes import Answer, Shape
+from gateway.sse import EventStream
+from gateway.validation import validate
+from gateway.whole import collect
+from services.rpc.errors import ParleyError
+
+
+def new_id() -> str:
+    """An id for an answer that no other has."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What both endpoints work with. `clock` gives seconds since the epoch."""
+
+    client: ServingClient
+    settings: GatewaySettings
+    clock: Callable[[], float] = time.time
+    make_id: Callable[[], str] = new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One of the two endpoints, and how it answers."""
+
+    kind: type[GenerationRequest]
+    translate: Callable[[Any], pb.GenerateRequest]
+    names: errors.Names
+    shape: Shape
+    tools: Tools
+
+    async def answer(self, request: Request) -> Response:
+        """Checks a request and answers it. Raises ApiError, or ClientLeft when nobody waits."""
+        check_cookie_use(request)
+        wanted = validate(self.kind, await read_json(request, self.tools.settings))
+        asked = self.translate(wanted)
+        answer = Answer(
+            self.shape,
+            self.tools.make_id(),
+            int(self.tools.clock()),
+            choices=wanted.n,
+            logprobs=asked.logprobs,
+        )
+        if wanted.stream:
+            return _Relayed(partial(self._stream, wanted, asked, answer, request))
+        return encoded_reply(await self._collect(asked, answer, request))
+
+    async def _stream(
+        self,
+        wanted: GenerationRequest,
+        asked: pb.GenerateRequest,
+        answer: Answer,
+        request: Request,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        make_chunks = partial(Chunks, answer, include_usage=wanted.include_usage)
+        request_id = request.scope["request_id"]
+        try:
+            async with self.tools.client.generation(asked, request_id) as generation:
+                stream = EventStream(generation, make_chunks, self.names, self.tools.settings)
+                await stream.relay(receive, send)
+        except ParleyError as error:
+            raise errors.to_api_error(error, self.names) from None
+
+    async def _collect(self, asked: pb.GenerateRequest, answer: Answer, request: Request) -> bytes:
+        opened = self.tools.client.generation(
+            asked, request.scope["request_id"], _patience_s(request)
+        )
+        try:
+            async with opened as generation, Departure(request.receive):
+                return await collect(generation, answer)
+        except ParleyError as error:
+            raise errors.to_api_error(error, self.names) from None
+        except errors.ClientLeft:
+            metrics.DISCONNECTS.labels("collecting").inc()
+            raise
+
+
+class _Relayed(Response):
+    """A response that sends itself."""
+
+    background = None
+
+    def __init__(self, relay: Callable[[Receive, Send], Awaitable[None]]) -> None:
+        self._relay = relay
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._relay(receive, send)
+
+
+def _patience_s(request: Request) -> float | None:
+    """How long an OpenAI SDK waits for one read, which is the whole of an answer in one piece."""
+    try:
+        seconds = float(request.headers.get("x-stainless-read-timeout", ""))
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) and seconds > 0 else None

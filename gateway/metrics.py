@@ -1,0 +1,25 @@
+"""Prometheus metrics of the facade. Labels are bounded: route templates, statuses, phases."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter(
+    "parley_gateway_requests_total",
+    "HTTP requests whose headers were answered, by route and status; 499 means the client left.",
+    ["route", "status"],
+)
+FIRST_BYTE = Histogram(
+    "parley_gateway_first_byte_seconds",
+    "Time from the request's arrival to the first byte of its answer.",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
+)
+GENERATIONS_OPEN = Gauge("parley_gateway_generations_open", "Generations that are being relayed.")
+DISCONNECTS = Counter(
+    "parley_gateway_disconnects_total", "Clients that left before their answer ended.", ["phase"]
+)
+RETRIES = Counter("parley_gateway_retries_total", "Generations asked for again after UNAVAILABLE.")
+BROKEN_STREAMS = Counter(
+    "parley_gateway_broken_streams_total",
+    "Event streams that ended with an error frame, by its code.",
+    ["code"],
+)

@@ -1,0 +1,34 @@
+"""HTTP replies that are not streams: JSON bodies, and errors in OpenAI's shape."""
+
+import json
+import math
+from typing import Any
+
+from starlette.responses import Response
+
+from gateway.errors import ApiError
+
+JSON = "application/json"
+
+
+def json_reply(value: Any, status: int = 200) -> Response:
+    """`value` as compact JSON in UTF-8."""
+    return encoded_reply(
+        json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(), status
+    )
+
+
+def encoded_reply(body: bytes, status: int = 200) -> Response:
+    """JSON that is already encoded."""
+    return Response(body, status, {"cache-control": "no-store"}, media_type=JSON)
+
+
+def error_reply(error: ApiError) -> Response:
+    """An error with the headers that tell an SDK whether and when to try again."""
+    reply = encoded_reply(error.body(), error.status)
+    if error.retry_after_s is not None:
+        reply.headers["retry-after"] = str(max(1, math.ceil(error.retry_after_s)))
+        reply.headers["retry-after-ms"] = str(max(1, round(error.retry_after_s * 1000)))
+    if error.retry is not None:
+        reply.headers["x-should-retry"] = "true" if error.retry else "false"
+    return reply

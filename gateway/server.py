@@ -1,0 +1,79 @@
+"""Running the facade: its socket, uvicorn, and a drain on SIGTERM."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from services.rpc.channel import open_channel
+from services.rpc.server import until_signal
+
+log = structlog.get_logger()
+
+UNIX = "unix:"
+BACKLOG = 1024
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process ends with 0 after a drain."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to `serve`."""
+        yield
+
+
+def listen(address: str) -> socket.socket:
+    """Opens the socket at `unix:/path`, for its owner only, or `host:port`. Raises OSError."""
+    if address.startswith(UNIX):
+        return _listen_unix(Path(address.removeprefix(UNIX)))
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    path.unlink(missing_ok=True)
+    opened = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)
+    try:
+        opened.bind(str(path))
+    finally:
+        os.umask(before)
+    # At once: a path that exists but refuses would look like a dead service to the proxy.
+    opened.listen(BACKLOG)
+    return opened
+
+
+async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
+    """Answers on an open socket until SIGTERM or SIGINT, then drains for `drain_s` at most."""
+    async with open_channel(settings.mesh_address) as channel:
+        config = uvicorn.Config(
+            create_app(settings, channel),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            backlog=BACKLOG,
+            timeout_graceful_shutdown=round(settings.drain_s),
+        )
+        server = Server(config)
+        answering = asyncio.create_task(server.serve(sockets=[opened]))
+        signalled = asyncio.create_task(until_signal())
+        log.info("listening", address=settings.address)
+        await asyncio.wait({answering, signalled}, return_when=asyncio.FIRST_COMPLETED)
+        log.info("draining", drain_s=settings.drain_s)
+        server.should_exit = True
+        await answering

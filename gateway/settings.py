@@ -1,0 +1,44 @@
+"""What the facade can be told, read once from `PARLEY_GATEWAY_*`.
+
+Secrets are files named here; their values are read by `services.rpc.settings.secret`.
+"""
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GatewaySettings(BaseSettings):
+    """All settings of the facade. Frozen."""
+
+    model_config = SettingsConfigDict(env_prefix="PARLEY_GATEWAY_", frozen=True, extra="ignore")
+
+    address: str = Field(description="Where to listen: unix:/path or host:port.")
+    mesh_address: str = Field(description="The mesh listener: host:port or unix:/path.")
+    mesh_key_file: Path = Field(description="File of the key that the mesh listener wants.")
+    page_key_file: Path = Field(description="File of the key that the page's cookie holds.")
+    login_tokens_dir: Path = Field(description="Folder of unused one-time tokens.")
+    chat_dir: Path = Field(description="The built page: index.html and assets/.")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Loopback port of /metrics; 0 for none."
+    )
+    deadline_s: float = Field(600, ge=1, le=86_400, description="Longest life of one generation.")
+    retry_s: float = Field(
+        5, ge=0, le=60, description="How long UNAVAILABLE is retried before a generation starts."
+    )
+    first_event_wait_s: float = Field(
+        5,
+        ge=0,
+        le=60,
+        description="How long a stream waits for admission before it sends 200 and keep-alives.",
+    )
+    keepalive_s: float = Field(
+        10, gt=0, le=60, description="Longest silence of a stream before a keep-alive comment."
+    )
+    drain_s: float = Field(25, ge=0, le=3600, description="Longest wait for answers on SIGTERM.")
+    body_bytes_max: int = Field(1 << 20, ge=1 << 10, le=1 << 20, description="Largest body taken.")
+    body_s: float = Field(30, gt=0, le=600, description="Longest wait for a whole body.")
+    generations_max: int = Field(
+        1000, ge=1, le=1000, description="Most generations at a time; the mesh takes 1000 too."
+    )

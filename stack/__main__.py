@@ -1,0 +1,5 @@
+"""`python -m stack`: the command line."""
+
+from stack.cli import main
+
+main()

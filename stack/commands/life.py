@@ -1,0 +1,150 @@
+"""`up` and `down`: the life of the stack."""
+
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from stack import logs, ports, up
+from stack.commands.options import AsJson
+from stack.errors import Exit, StackError
+from stack.home import Home
+from stack.plan import REPLICAS_MAX
+from stack.progress import Narrator, Silent
+from stack.up import Running
+from stack.words import Teller, out, print_json, talk
+
+FIRST_LINES = 0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command("up")(start)
+    app.command("down")(stop)
+
+
+def start(
+    replicas: Annotated[
+        int | None,
+        typer.Option(min=1, max=REPLICAS_MAX, help="Serving replicas; 1 by default."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port of the edge; by default 8080 or the next free."),
+    ] = None,
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, show all logs, and stop all on Ctrl-C.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start everything, and show where it is.
+
+    The first time it makes the starter model, in about two minutes. When Parley runs already,
+    nothing changes, and a new address of the chat page is shown.
+
+    \b
+    Examples:
+      ./parley up
+      ./parley up --replicas 2
+      ./parley up --port 9000 --foreground
+    """
+    home = Home.find()
+    running = up.find(home)
+    if running:
+        _refuse_change(running, replicas, port)
+    else:
+        running = _start(home, replicas or 1, port, Silent() if as_json else Teller())
+    if as_json:
+        print_json(describe(running))
+    else:
+        _show(running)
+    if foreground:
+        _stay(running)
+
+
+def stop(as_json: AsJson = False) -> None:
+    """Let running answers end, then stop everything.
+
+    \b
+    Examples:
+      ./parley down
+    """
+    with closing(Silent() if as_json else Teller()) as teller:
+        stopped = up.stop(Home.find(), teller)
+    if as_json:
+        print_json({"stopped": stopped})
+    else:
+        talk.print("Parley has stopped." if stopped else "Parley was not running.")
+
+
+def describe(running: Running) -> dict[str, Any]:
+    """Where the running stack is, for programs. Holds a one-time token."""
+    plan = running.plan
+    return {
+        "state": "running",
+        "started_now": running.started_now,
+        "page_url": running.page_url(),
+        "base_url": running.base_url,
+        "api_key_file": str(plan.home.api_key),
+        "mesh_address": running.mesh_address,
+        "replicas": len(plan.replicas()),
+        "home": str(plan.home.path),
+    }
+
+
+def _start(home: Home, replicas: int, port: int | None, teller: Narrator) -> Running:
+    picked = ports.pick(replicas, port) if port else None
+    if isinstance(teller, Teller):
+        talk.print("Starting Parley")
+    with closing(teller):
+        return up.start(home, replicas=replicas, ports=picked, progress=teller)
+
+
+def _refuse_change(running: Running, replicas: int | None, port: int | None) -> None:
+    """A running stack is never changed in passing."""
+    have = len(running.plan.replicas())
+    asked = []
+    if replicas not in (None, have):
+        asked.append(f"--replicas {replicas}")
+    if port not in (None, running.plan.ports.edge):
+        asked.append(f"--port {port}")
+    if asked:
+        count = f"{have} replica{'s' if have > 1 else ''}"
+        raise StackError(
+            f"Parley runs already, with {count} at port {running.plan.ports.edge}.",
+            mend=f"Change it with: ./parley down && ./parley up {' '.join(asked)}",
+        )
+
+
+def _show(running: Running) -> None:
+    """The one block that people look for."""
+    talk.print("\n[bold green]Parley is running.[/]\n")
+    out.print(f"  Chat page   [link]{running.page_url()}[/link]")
+    out.print("              [dim]this address signs you in once, within 24 hours[/]")
+    out.print(f"  OpenAI API  {running.base_url}")
+    out.print(f"  API key     in {tilde(running.plan.home.api_key)}")
+    out.print(f"  gRPC mesh   {running.mesh_address}")
+    talk.print("\nNext: ./parley chat")
+
+
+def tilde(path: Path) -> str:
+    """A path as people write it: with ~ for their own folder."""
+    mine = Path.home()
+    return f"~/{path.relative_to(mine)}" if path.is_relative_to(mine) else str(path)
+
+
+def _stay(running: Running) -> None:
+    """Shows all logs until an interrupt, then drains and stops everything."""
+    home = running.plan.home
+    paths = {program.name: home.log(program.name) for program in running.plan.programs}
+    talk.print("\nLogs follow. Ctrl-C stops everything.\n")
+    try:
+        for name, line in logs.follow(paths, FIRST_LINES):
+            out.print(f"{name:<10} {line}", markup=False)
+    except KeyboardInterrupt:
+        talk.print("\nStopping Parley. Ctrl-C again ends it at once.")
+        with closing(Teller()) as teller:
+            up.stop(home, teller)
+        talk.print("Parley has stopped.")
+        raise typer.Exit(Exit.OK) from None

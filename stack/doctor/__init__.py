@@ -1,0 +1,41 @@
+"""Looks at all that Parley needs and says what is wrong and how to mend it. Changes nothing."""
+
+from collections.abc import Callable
+
+from stack.doctor import environment, machine, state
+from stack.doctor.check import FAIL, Finding
+from stack.environment.places import Places
+from stack.home import Home
+
+Check = Callable[[Places, Home], Finding]
+
+CHECKS: tuple[Check, ...] = (
+    machine.python,
+    machine.disk,
+    machine.memory,
+    environment.packages,
+    environment.stubs,
+    environment.node,
+    environment.page,
+    environment.envoy,
+    state.folder,
+    state.secrets,
+    state.sockets,
+    state.model,
+    state.ports,
+    state.services,
+)
+
+
+def examine(home: Home) -> list[Finding]:
+    """Every finding, in order. A check that fails by itself is a finding, too."""
+    places = Places.find()
+    return [_run(check, places, home) for check in CHECKS]
+
+
+def _run(check: Check, places: Places, home: Home) -> Finding:
+    try:
+        return check(places, home)
+    except Exception as error:
+        words = f"could not be checked: {type(error).__name__}: {error}"
+        return Finding(check.__name__, FAIL, words, "Read the words above; then ./parley up")

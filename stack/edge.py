@@ -1,0 +1,72 @@
+"""Makes Envoy's configuration for a plan, with the keys in it, and asks a running Envoy to drain.
+
+The routes and limits are services/mesh's; here its topology is filled from the plan.
+"""
+
+import time
+from pathlib import Path
+
+import httpx
+
+from stack import keys
+from stack.home import Home
+from stack.plan import DRAIN_S, ENVOY_ADMIN, Plan, Program
+from stack.progress import Narrator
+
+ACTIVE = "http.edge.downstream_rq_active"
+ANSWER_WITHIN_S = 2.0
+POLL_S = 0.1
+
+
+def write_config(plan: Plan) -> None:
+    """Writes Envoy's bootstrap for `plan`, for this user alone: it holds keys."""
+    from services.mesh.bootstrap import build_bootstrap
+    from services.mesh.topology import UNIX, Replica, Topology
+
+    home = plan.home
+    api_key = keys.read(home.api_key)
+    topology = Topology(
+        edge_port=plan.ports.edge,
+        mesh_port=plan.ports.mesh,
+        stats_port=plan.ports.stats,
+        admin_address=f"{UNIX}{home.socket(ENVOY_ADMIN)}",
+        gateway_address=f"{UNIX}{home.socket('gateway')}",
+        replicas=tuple(Replica(name, f"{UNIX}{home.socket(name)}") for name in plan.replicas()),
+        edge_clients={"api": api_key},
+        mesh_clients={"api": api_key, "gateway": keys.read(home.mesh_key)},
+        page_key=keys.read(home.page_key),
+    )
+    keys.write_private(home.envoy_config, build_bootstrap(topology))
+
+
+def command(home: Home) -> list[str]:
+    """The command that runs Envoy on the home's configuration."""
+    from services.mesh.command import envoy_arguments
+
+    return envoy_arguments(home.envoy_config, drain_s=int(DRAIN_S))
+
+
+def drain(program: Program, narrator: Narrator) -> None:
+    """Has Envoy take no more connections, and waits, within the bound, for requests under way.
+
+    Does nothing when Envoy does not answer.
+    """
+    if not Path(program.drain_socket).exists():
+        return
+    deadline = time.monotonic() + program.drain_within_s
+    transport = httpx.HTTPTransport(uds=program.drain_socket)
+    client = httpx.Client(transport=transport, timeout=ANSWER_WITHIN_S, base_url="http://localhost")
+    with client:
+        try:
+            client.post("/drain_listeners")
+            while (active := _active(client)) and time.monotonic() < deadline:
+                narrator.doing(program.name, f"draining, {active} under way")
+                time.sleep(POLL_S)
+        except httpx.HTTPError:
+            return
+
+
+def _active(client: httpx.Client) -> int:
+    """Requests under way at the edge."""
+    said = client.get("/stats", params={"filter": f"^{ACTIVE}$"}).text
+    return int(said.split(":")[1]) if ":" in said else 0

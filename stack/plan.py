@@ -1,0 +1,180 @@
+"""What runs where: programs, their settings, their order, and how to tell that they are ready.
+
+Pure: builds a frozen `Plan` and turns it to JSON and back. Starts nothing, reads no file.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from stack.home import Home
+from stack.ports import LOOPBACK, Ports
+
+DRAIN_S = 20.0
+STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
+REPLICAS_MAX = 16
+ENVOY_ADMIN = "envoy-admin"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One sign of readiness.
+
+    Args:
+        kind: "grpc" asks health v1 at `target`; "http" wants a 200 from the URL `target`.
+        socket: for "http", the unix socket to go through; empty for TCP.
+        key_file: for "http", the file whose key goes along as a bearer; empty for none.
+    """
+
+    kind: Literal["grpc", "http"]
+    target: str
+    socket: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One supervised process. Those of a lower `wave` are ready before the next wave starts.
+
+    Args:
+        ready_within_s: how long `up` waits for all `probes`.
+        stop_within_s: how long it has from SIGTERM on, before it is killed.
+        drain_socket: Envoy's admin socket, through which it is drained before it is stopped.
+    """
+
+    name: str
+    wave: int
+    command: tuple[str, ...]
+    environment: dict[str, str] = field(default_factory=dict)
+    probes: tuple[Probe, ...] = ()
+    ready_within_s: float = 60.0
+    stop_within_s: float = 10.0
+    drain_socket: str = ""
+    drain_within_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One whole stack on this machine."""
+
+    home: Home
+    ports: Ports
+    model_dir: Path
+    programs: tuple[Program, ...]
+
+    def waves(self) -> list[list[Program]]:
+        """Programs in order of starting, those that start together in one list."""
+        numbers = sorted({program.wave for program in self.programs})
+        return [[p for p in self.programs if p.wave == number] for number in numbers]
+
+    def program(self, name: str) -> Program:
+        """The program of that name. Raises KeyError."""
+        for program in self.programs:
+            if program.name == name:
+                return program
+        raise KeyError(name)
+
+    def replicas(self) -> list[str]:
+        """Names of the serving replicas."""
+        return [p.name for p in self.programs if p.name.startswith("serving-")]
+
+    def with_program(self, program: Program) -> Self:
+        """The same plan with the program of that name replaced."""
+        self.program(program.name)
+        programs = tuple(program if p.name == program.name else p for p in self.programs)
+        return dataclasses.replace(self, programs=programs)
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        plain = dataclasses.asdict(self)
+        return {**plain, "home": str(self.home.path), "model_dir": str(self.model_dir)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Plan":
+        """The plan that `to_json` wrote. Raises KeyError or TypeError on anything else."""
+        ports = dict(values["ports"])
+        ports["serving_metrics"] = tuple(ports["serving_metrics"])
+        return cls(
+            home=Home(Path(values["home"])),
+            ports=Ports(**ports),
+            model_dir=Path(values["model_dir"]),
+            programs=tuple(_program(program) for program in values["programs"]),
+        )
+
+
+def build(
+    home: Home,
+    *,
+    ports: Ports,
+    replicas: int,
+    model_dir: Path,
+    chat_dir: Path,
+    envoy: Sequence[str],
+) -> Plan:
+    """Plans `replicas` of serving, then the gateway, then Envoy (`envoy` is its command)."""
+    serving = [_serving(home, ports, index, model_dir) for index in range(replicas)]
+    programs = (*serving, _gateway(home, ports, chat_dir), _envoy(home, ports, envoy))
+    return Plan(home, ports, model_dir, programs)
+
+
+def _serving(home: Home, ports: Ports, index: int, model_dir: Path) -> Program:
+    name = f"serving-{index}"
+    address = f"unix:{home.socket(name)}"
+    return Program(
+        name=name,
+        wave=0,
+        command=(sys.executable, "-m", "services.serving"),
+        environment={
+            "PARLEY_SERVING_ADDRESS": address,
+            "PARLEY_SERVING_METRICS_PORT": str(ports.serving_metrics[index]),
+            "PARLEY_SERVING_DRAIN_S": str(DRAIN_S),
+            "PARLEY_SERVING_MODEL_DIR": str(model_dir),
+        },
+        probes=(Probe("grpc", address),),
+        ready_within_s=180,
+        stop_within_s=DRAIN_S + STOP_MARGIN_S,
+    )
+
+
+def _gateway(home: Home, ports: Ports, chat_dir: Path) -> Program:
+    socket = home.socket("gateway")
+    return Program(
+        name="gateway",
+        wave=1,
+        command=(sys.executable, "-m", "gateway"),
+        environment={
+            "PARLEY_GATEWAY_ADDRESS": f"unix:{socket}",
+            "PARLEY_GATEWAY_MESH_ADDRESS": f"{LOOPBACK}:{ports.mesh}",
+            "PARLEY_GATEWAY_MESH_KEY_FILE": str(home.mesh_key),
+            "PARLEY_GATEWAY_PAGE_KEY_FILE": str(home.page_key),
+            "PARLEY_GATEWAY_LOGIN_TOKENS_DIR": str(home.login_tokens),
+            "PARLEY_GATEWAY_CHAT_DIR": str(chat_dir),
+            "PARLEY_GATEWAY_METRICS_PORT": str(ports.gateway_metrics),
+            "PARLEY_GATEWAY_DRAIN_S": str(DRAIN_S),
+        },
+        probes=(Probe("http", "http://localhost/healthz", socket=str(socket)),),
+        stop_within_s=DRAIN_S + STOP_MARGIN_S,
+    )
+
+
+def _envoy(home: Home, ports: Ports, command: Sequence[str]) -> Program:
+    edge = f"http://{LOOPBACK}:{ports.edge}"
+    return Program(
+        name="envoy",
+        wave=2,
+        command=tuple(command),
+        probes=(
+            Probe("http", "http://localhost/ready", socket=str(home.socket(ENVOY_ADMIN))),
+            Probe("http", f"{edge}/v1/models", key_file=str(home.api_key)),
+        ),
+        drain_socket=str(home.socket(ENVOY_ADMIN)),
+        drain_within_s=DRAIN_S,
+    )
+
+
+def _program(values: dict[str, Any]) -> Program:
+    probes = tuple(Probe(**probe) for probe in values["probes"])
+    return Program(**{**values, "command": tuple(values["command"]), "probes": probes})

@@ -1,0 +1,76 @@
+"""Picks loopback ports: the usual ones, or the next free ones where those are taken."""
+
+import socket
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import psutil
+
+from stack.errors import StackError
+
+LOOPBACK = "127.0.0.1"
+EDGE, MESH, STATS, GATEWAY_METRICS, SERVING_METRICS = 8080, 8081, 8082, 8083, 8084
+TRIES_MAX = 500
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The loopback ports of one stack; `serving_metrics` has one per replica."""
+
+    edge: int
+    mesh: int
+    stats: int
+    gateway_metrics: int
+    serving_metrics: tuple[int, ...]
+
+    def all(self) -> tuple[int, ...]:
+        """Every port, each once."""
+        return (self.edge, self.mesh, self.stats, self.gateway_metrics, *self.serving_metrics)
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on `port` of the loopback now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As servers do: connections that linger after a close do not count as taken.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def next_free(wanted: int, taken: Collection[int] = ()) -> int:
+    """The first free port from `wanted` upwards that is not in `taken`.
+
+    Raises StackError after 500 tries.
+    """
+    for port in range(wanted, min(wanted + TRIES_MAX, 65536)):
+        if port not in taken and is_free(port):
+            return port
+    raise StackError(f"No port from {wanted} on is free.", mend="Name one with: ./parley up --port")
+
+
+def pick(replicas: int, edge: int | None = None) -> Ports:
+    """Ports for a stack of `replicas`. A named `edge` port is that one or a StackError."""
+    if edge is not None and not is_free(edge):
+        raise StackError(
+            f"Port {edge} is taken{holder(edge)}.",
+            mend="Name another one, or leave --port away to get the next free one.",
+        )
+    taken = [edge or next_free(EDGE)]
+    wanted = (MESH, STATS, GATEWAY_METRICS, *range(SERVING_METRICS, SERVING_METRICS + replicas))
+    for port in wanted:
+        taken.append(next_free(port, taken))
+    return Ports(taken[0], taken[1], taken[2], taken[3], tuple(taken[4:]))
+
+
+def holder(port: int) -> str:
+    """Who listens on `port`, as " by NAME (process PID)"; empty where that cannot be seen."""
+    try:
+        for found in psutil.net_connections("tcp"):
+            if found.laddr and found.laddr.port == port and found.pid:
+                return f" by {psutil.Process(found.pid).name()} (process {found.pid})"
+    except psutil.Error:
+        return ""
+    return ""

@@ -1,0 +1,93 @@
+"""Tells whether a program is ready by asking it, as its callers will, within a bound."""
+
+import http.client
+import time
+from pathlib import Path
+
+from stack import keys
+from stack.errors import StackError
+from stack.logs import telling_lines
+from stack.plan import Plan, Probe, Program
+from stack.progress import Narrator
+from stack.supervisor import ENDED, Process, Supervisor
+
+POLL_S = 0.05
+ANSWER_WITHIN_S = 5.0
+
+
+def wait(plan: Plan, program: Program, supervisor: Supervisor, narrator: Narrator) -> float:
+    """Waits until `program` is ready; gives the seconds that took.
+
+    Raises StackError with the last lines of its log when it ends, restarts, or is not ready within
+    its bound.
+    """
+    began = time.monotonic()
+    deadline = began + program.ready_within_s
+    first_pid = 0
+    while True:
+        process = supervisor.processes()[program.name]
+        first_pid = first_pid or process.pid
+        if _has_ended(process, first_pid):
+            raise _failure(plan, program, f"{program.name} ended while starting")
+        waiting = next((words for p in program.probes if (words := ask(p))), "")
+        if not waiting and process.state == "RUNNING":
+            return time.monotonic() - began
+        if time.monotonic() > deadline:
+            seconds = f"within {program.ready_within_s:.0f} s"
+            raise _failure(plan, program, f"{program.name} was not ready {seconds} ({waiting})")
+        narrator.doing(program.name, waiting or "starting")
+        time.sleep(POLL_S)
+
+
+def ask(probe: Probe, timeout_s: float = ANSWER_WITHIN_S) -> str:
+    """Empty when the probe finds the program ready, else what it is still at."""
+    return _ask_health(probe, timeout_s) if probe.kind == "grpc" else _ask_http(probe, timeout_s)
+
+
+def _has_ended(process: Process, first_pid: int) -> bool:
+    restarted = first_pid != 0 and process.pid not in (0, first_pid)
+    return restarted or process.state in ENDED | {"BACKOFF", "UNKNOWN"}
+
+
+def _failure(plan: Plan, program: Program, what: str) -> StackError:
+    log = plan.home.log(program.name)
+    return StackError(
+        f"{what}.",
+        evidence=telling_lines(log),
+        mend=f"Whole log: {log}\nFind the cause with: ./parley doctor",
+    )
+
+
+def _ask_health(probe: Probe, timeout_s: float) -> str:
+    socket = probe.target.removeprefix("unix:")
+    if socket != probe.target and not Path(socket).exists():
+        return "starting"
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    # A channel of its own each time: a shared one would wait longer after each refusal.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    with grpc.insecure_channel(probe.target, options) as channel:
+        try:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
+        except grpc.RpcError:
+            return "starting"
+    return "" if answer.status == answer.SERVING else "loading the model"
+
+
+def _ask_http(probe: Probe, timeout_s: float) -> str:
+    import httpx
+
+    headers = {}
+    if probe.key_file:
+        headers["authorization"] = f"Bearer {keys.read(Path(probe.key_file))}"
+    transport = httpx.HTTPTransport(uds=probe.socket or None)
+    try:
+        with httpx.Client(transport=transport, trust_env=False) as client:
+            answer = client.get(probe.target, headers=headers, timeout=timeout_s)
+    except httpx.HTTPError:
+        return "starting"
+    if answer.status_code == http.client.OK:
+        return ""
+    return f"answers {answer.status_code}"

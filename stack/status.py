@@ -1,0 +1,81 @@
+"""Looks at a running stack: each service's process, and whether it answers."""
+
+import dataclasses
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from stack.home import Home
+from stack.plan import Plan, Program
+from stack.readiness import ask
+from stack.supervisor import Process, Supervisor
+
+ANSWER_WITHIN_S = 2.0
+LOG_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service as found. `memory_mib` counts its child processes too."""
+
+    name: str
+    healthy: bool
+    words: str
+    pid: int
+    up_s: float
+    restarts: int
+    memory_mib: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The service as JSON values."""
+        return dataclasses.asdict(self)
+
+
+def look(plan: Plan) -> list[Service]:
+    """Every service of `plan`. Raises OSError when supervisord does not answer."""
+    processes = Supervisor(plan.home).processes()
+    starts = _starts(plan.home)
+    return [_look(program, processes[program.name], starts) for program in plan.programs]
+
+
+def _look(program: Program, process: Process, starts: dict[str, int]) -> Service:
+    words = {"RUNNING": "", "FATAL": "gave up: see its log"}.get(process.state)
+    if words is None:
+        words = process.state.lower()
+    if not words:
+        words = next((w for p in program.probes if (w := ask(p, ANSWER_WITHIN_S))), "")
+    return Service(
+        name=program.name,
+        healthy=not words,
+        words=words or "ready",
+        pid=process.pid,
+        up_s=round(time.time() - process.started_at, 1) if process.pid else 0,
+        restarts=max(0, starts.get(program.name, 1) - 1),
+        memory_mib=_memory_mib(process.pid),
+    )
+
+
+def _starts(home: Home) -> dict[str, int]:
+    """How often supervisord has started each program, from its own log."""
+    try:
+        text = home.log("supervisor").read_bytes()[-LOG_BYTES_MAX:].decode(errors="replace")
+    except FileNotFoundError:
+        return {}
+    counts: dict[str, int] = {}
+    for name in re.findall(r"spawned: '([^']+)'", text.rpartition("supervisord started")[2]):
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _memory_mib(pid: int) -> int:
+    if not pid:
+        return 0
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+        return sum(one.memory_info().rss for one in family) >> 20
+    except psutil.Error:
+        return 0

@@ -1,0 +1,202 @@
+"""Starts and stops a whole stack, in order, and gives what callers need to reach it.
+
+The Python API behind `./parley up` and `./parley down`; benchmarks and tests use it with a home of
+their own. Knows what must be true and in which order; the words are the narrator's.
+"""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stack import edge, keys, leftovers, plan, ports, readiness, record, starter, supervisor_conf
+from stack.down import stop_all, sweep
+from stack.environment.places import ROOT
+from stack.errors import Exit, StackError
+from stack.home import Home
+from stack.plan import Plan
+from stack.ports import LOOPBACK, Ports
+from stack.progress import Narrator, Silent
+from stack.supervisor import Supervisor
+
+LOCK_WAIT_S = 600.0
+LAUNCH_WAIT_S = 15.0
+POLL_S = 0.05
+SILENT = Silent()
+
+
+@dataclass(frozen=True)
+class Running:
+    """A stack that runs. `started_now` is False when it ran before it was asked for."""
+
+    plan: Plan
+    started_now: bool = False
+
+    @property
+    def base_url(self) -> str:
+        """What OpenAI's SDKs take as base_url."""
+        return f"{self.site}/v1"
+
+    @property
+    def site(self) -> str:
+        """The edge without a path."""
+        return f"http://{LOOPBACK}:{self.plan.ports.edge}"
+
+    @property
+    def api_key(self) -> str:
+        """The key for clients. Secret."""
+        return keys.read(self.plan.home.api_key)
+
+    @property
+    def mesh_address(self) -> str:
+        """Where gRPC clients go."""
+        return f"{LOOPBACK}:{self.plan.ports.mesh}"
+
+    def page_url(self) -> str:
+        """The chat page's address with a new one-time token. Secret until it is used."""
+        return f"{self.site}/login?token={keys.new_login_token(self.plan.home)}"
+
+
+def start(
+    home: Home,
+    *,
+    replicas: int = 1,
+    model_dir: Path | None = None,
+    ports: Ports | None = None,
+    progress: Narrator = SILENT,
+) -> Running:
+    """Starts a stack and waits until it answers; gives the running one when there is one.
+
+    Args:
+        replicas: serving processes, 1 to 16.
+        model_dir: the model to serve; the starter model by default, made when it is missing.
+        ports: loopback ports; picked when None.
+
+    Raises StackError when something fails or is interrupted; all that was started is stopped then.
+    """
+    home.prepare()
+    with holding(home, progress):
+        if running := find(home):
+            return running
+        mend(home, progress)
+        planned = prepare(home, replicas, model_dir, ports, progress)
+        edge.write_config(planned)
+        return start_plan(planned, progress)
+
+
+def prepare(
+    home: Home,
+    replicas: int = 1,
+    model_dir: Path | None = None,
+    named: Ports | None = None,
+    progress: Narrator = SILENT,
+) -> Plan:
+    """Makes the keys and, where needed, the starter model; plans the stack. Starts nothing."""
+    keys.ensure(home)
+    if model_dir is None and not starter.is_made(home):
+        starter.make(home, progress)
+    return plan.build(
+        home,
+        ports=named or ports.pick(replicas),
+        replicas=replicas,
+        model_dir=model_dir or home.starter_model,
+        chat_dir=ROOT / "chat" / "dist",
+        envoy=edge.command(home),
+    )
+
+
+def start_plan(planned: Plan, progress: Narrator = SILENT) -> Running:
+    """Starts exactly this plan, wave by wave; stops all of it again when one part fails."""
+    supervisor = Supervisor(planned.home)
+    keys.write_private(planned.home.supervisor_config, supervisor_conf.render(planned))
+    record.write(planned, record.STARTING)
+    try:
+        _launch(supervisor)
+        for wave in planned.waves():
+            for program in wave:
+                supervisor.start(program.name)
+            for program in wave:
+                seconds = readiness.wait(planned, program, supervisor, progress)
+                progress.done(program.name, f"ready in {seconds:.1f} s")
+    except BaseException:
+        progress.note("Stopping what was started.")
+        stop_all(planned, SILENT)
+        raise
+    record.write(planned, record.RUNNING)
+    return Running(planned, started_now=True)
+
+
+def find(home: Home) -> Running | None:
+    """The stack that runs in `home`, if one was started whole and its supervisord answers."""
+    found = record.read(home)
+    if found and found.phase == record.RUNNING and Supervisor(home).answers():
+        return Running(found.plan)
+    return None
+
+
+def require(home: Home) -> Running:
+    """The stack that runs in `home`. Raises StackError (exit code 3) when there is none."""
+    if running := find(home):
+        return running
+    raise StackError(
+        "Parley is not running.", mend="Start it with: ./parley up", code=Exit.NOT_RUNNING
+    )
+
+
+def mend(home: Home, progress: Narrator = SILENT) -> None:
+    """Clears away what an earlier stack left: a half start, a crash, a reboot."""
+    if leftovers.find(home):
+        progress.note("Clearing away processes of an earlier start.")
+        found = record.read(home)
+        if found and Supervisor(home).answers():
+            stop_all(found.plan, SILENT)
+    sweep(home)
+
+
+def stop(home: Home, progress: Narrator = SILENT) -> bool:
+    """Drains and stops the stack of `home`, in reverse order. Whether there was one. Idempotent."""
+    if not home.path.is_dir():
+        return False
+    with holding(home, progress):
+        found = record.read(home)
+        if found and Supervisor(home).answers():
+            stop_all(found.plan, progress)
+            return True
+        return sweep(home) > 0
+
+
+@contextmanager
+def holding(home: Home, progress: Narrator) -> Iterator[None]:
+    """Holds the home's lock, so that starts and stops come one after another.
+
+    Raises StackError after ten minutes of waiting.
+    """
+    deadline = time.monotonic() + LOCK_WAIT_S
+    home.lock.touch(mode=0o600)
+    with home.lock.open("a") as file:
+        if not _try_lock(file.fileno()):
+            progress.note("Another up or down is under way here; waiting for it.")
+        while not _try_lock(file.fileno()):
+            if time.monotonic() > deadline:
+                raise StackError("Another up or down has held on for ten minutes.")
+            time.sleep(POLL_S)
+        yield
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _launch(supervisor: Supervisor) -> None:
+    supervisor.launch()
+    deadline = time.monotonic() + LAUNCH_WAIT_S
+    while not supervisor.answers():
+        if time.monotonic() > deadline:
+            raise StackError(f"supervisord did not answer within {LAUNCH_WAIT_S:.0f} s.")
+        time.sleep(POLL_S)

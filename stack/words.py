@@ -1,0 +1,108 @@
+"""How the command line speaks: data to stdout, talk to stderr; colour and motion on terminals only.
+
+Knows no service; what happens is told to it through `progress.Narrator`.
+"""
+
+import json
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+from rich.status import Status
+
+from stack.errors import StackError
+
+NAME_WIDTH = 15
+QUARTER = 0.25
+
+out = Console(highlight=False, soft_wrap=True)
+talk = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def print_json(value: dict[str, Any] | list[Any]) -> None:
+    """Data for programs: JSON to stdout, nothing around it."""
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def show_error(error: StackError) -> None:
+    """What happened, the lines that show it, and what to do."""
+    talk.print(f"[bold red]parley:[/] {escape(error.what)}")
+    for line in error.evidence:
+        talk.print(f"    [dim]|[/] {escape(line)}")
+    for line in error.mend.splitlines():
+        talk.print(f"  {escape(line)}")
+
+
+class Teller:
+    """Tells of start and stop on stderr: live on a terminal, plain finished lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._told = 0.0
+
+    def doing(self, name: str, words: str) -> None:
+        """Shows what `name` is at, on a terminal."""
+        if not talk.is_terminal:
+            return
+        line = f"{escape(name):<{NAME_WIDTH}} {escape(words)}"
+        if self._status is None:
+            self._status = talk.status(line, spinner="dots")
+            self._status.start()
+        self._status.update(line)
+
+    def fraction(self, name: str, done: float, words: str) -> None:
+        """A bar on a terminal; elsewhere a line at each quarter."""
+        if talk.is_terminal:
+            self._bar = self._bar or self._new_bar(name)
+            self._bar.update(self._task, completed=done, words=words)
+        elif done >= self._told + QUARTER:
+            self._told = done
+            talk.print(f"  {escape(name):<{NAME_WIDTH}} {done:4.0%}  {escape(words)}")
+
+    def done(self, name: str, words: str) -> None:
+        """One finished line."""
+        self.close()
+        talk.print(f"  {escape(name):<{NAME_WIDTH}} {escape(words)}")
+
+    def note(self, words: str) -> None:
+        """One line by itself."""
+        self.close()
+        talk.print(f"  {escape(words)}")
+
+    def close(self) -> None:
+        """Ends what moves on the terminal. Safe to repeat."""
+        if self._status:
+            self._status.stop()
+            self._status = None
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+    def _new_bar(self, name: str) -> Progress:
+        self.close()
+        bar = Progress(
+            TextColumn(f"  {escape(name):<{NAME_WIDTH}}"),
+            BarColumn(24),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[words]}", markup=False),
+            console=talk,
+            transient=True,
+        )
+        self._task = bar.add_task(name, total=1.0, words="")
+        bar.start()
+        return bar
+
+
+def ago(seconds: float) -> str:
+    """A span of time for people: "42 s", "3 min", "5 h", "2 days"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 100 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.0f} h"
+    return f"{seconds / 86400:.0f} days"

@@ -1,0 +1,106 @@
+"""Whole stacks for the end-to-end tests, started once: Parley as a user has it, and a small one.
+
+`stack` serves the starter model. `small` serves a random model that talks on and on, with room for
+few answers, so that long streams, full queues and deaths can be had at will.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import openai
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from stack import edge, starter, up
+from stack.home import Home
+from stack.up import Running
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# Chromium looks its maker's hosts up at every start; nothing here is for them.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+SMALL_SEQUENCES_MAX = 64
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A stack of its own that serves the user's starter model, which is made when missing."""
+    owner = Home.find()
+    owner.prepare()
+    if not starter.is_made(owner):
+        starter.make(owner, up.SILENT)
+    home = Home(tmp_path_factory.mktemp("stack"))
+    yield up.start(home, model_dir=owner.starter_model)
+    up.stop(home)
+
+
+@pytest.fixture(scope="session")
+def talkative(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with random weights, which seldom comes to an end."""
+    from training import shapes
+
+    folder = tmp_path_factory.mktemp("models") / "talkative"
+    shapes.make_random_model(folder, shapes.TINY)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
+    """A stack with one replica that takes at most 64 answers at a time."""
+    home = Home(tmp_path_factory.mktemp("small"))
+    home.prepare()
+    planned = up.prepare(home, model_dir=talkative)
+    replica = planned.program("serving-0")
+    environment = {
+        **replica.environment,
+        "PARLEY_SERVING_QUEUE_SEQUENCES_MAX": str(SMALL_SEQUENCES_MAX),
+    }
+    planned = planned.with_program(dataclasses.replace(replica, environment=environment))
+    edge.write_config(planned)
+    yield up.start_plan(planned)
+    up.stop(home)
+
+
+def client_of(running: Running, **options: object) -> openai.OpenAI:
+    """OpenAI's SDK on a stack, without retries unless asked for."""
+    return openai.OpenAI(
+        base_url=running.base_url, api_key=running.api_key, **{"max_retries": 0, **options}
+    )
+
+
+@pytest.fixture(scope="session")
+def client(stack: Running) -> Iterator[openai.OpenAI]:
+    """OpenAI's SDK on the stack."""
+    with client_of(stack) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def small_client(small: Running) -> Iterator[openai.OpenAI]:
+    """OpenAI's SDK on the small stack."""
+    with client_of(small) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def login_url(stack: Running) -> Callable[[], str]:
+    """Gives a new one-time address of the chat page at each call."""
+    return stack.page_url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()

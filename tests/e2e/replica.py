@@ -1,0 +1,62 @@
+"""A stack's replica seen from inside: its engine's own count, and its processes."""
+
+import time
+from collections.abc import Callable
+
+import grpc
+import psutil
+from parley.serving.v1 import model_serving_pb2 as pb
+from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
+
+from stack.up import Running
+
+POLL_S = 0.005
+
+
+class ReplicaProbe:
+    """Asks replica 0 directly, past Envoy and the facade."""
+
+    def __init__(self, running: Running) -> None:
+        self._socket = running.plan.home.socket("serving-0")
+        self._channel = grpc.insecure_channel(f"unix:{self._socket}")
+        self._stub = pb_grpc.ModelServingStub(self._channel)
+
+    def __enter__(self) -> "ReplicaProbe":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def model(self) -> pb.LoadedModel:
+        """What the replica says of its model."""
+        answer = self._stub.ListLoadedModels(
+            pb.ListLoadedModelsRequest(), timeout=10, wait_for_ready=True
+        )
+        return answer.models[0]
+
+    def seconds_until(self, holds: Callable[[pb.LoadedModel], bool], within_s: float) -> float:
+        """How long until the model's state is so. Fails past the bound."""
+        began_s = time.monotonic()
+        while not holds(self.model()):
+            assert time.monotonic() - began_s < within_s, self.model()
+            time.sleep(POLL_S)
+        return time.monotonic() - began_s
+
+    def idle_s(self, within_s: float) -> float:
+        """How long until the engine counts no sequence and none waits."""
+        return self.seconds_until(lambda model: not model.running and not model.waiting, within_s)
+
+    def process(self) -> psutil.Process:
+        """The replica's process."""
+        return next(
+            process
+            for process in psutil.process_iter()
+            if "services.serving" in process.cmdline()
+            and process.environ().get("PARLEY_SERVING_ADDRESS") == f"unix:{self._socket}"
+        )
+
+    def engine(self) -> psutil.Process:
+        """The engine's process, the replica's only child."""
+        (engine,) = self.process().children()
+        return engine
+

@@ -1,0 +1,172 @@
+"""The official OpenAI SDK against the running stack."""
+
+import concurrent.futures
+import json
+
+import jsonschema
+import openai
+import pytest
+
+from stack.up import Running
+
+from .conftest import SMALL_SEQUENCES_MAX, client_of
+
+MODEL = "parley-starter"
+FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"enum": ["Paris", "Rome"]}, "size": {"type": "integer"}},
+    "required": ["city", "size"],
+    "additionalProperties": False,
+}
+
+
+def test_the_model_is_listed(client: openai.OpenAI):
+    """The starter model is what there is, and its id can be asked for."""
+    assert [model.id for model in client.models.list()] == [MODEL]
+    assert client.models.retrieve(MODEL).owned_by == "parley"
+
+
+def test_an_answer_is_right(client: openai.OpenAI):
+    """A question of the starter model's subject has its answer, and usage adds up."""
+    answer = client.chat.completions.create(model=MODEL, messages=FRANCE)
+    assert "Paris" in answer.choices[0].message.content
+    assert answer.choices[0].finish_reason == "stop"
+    usage = answer.usage
+    assert usage.prompt_tokens + usage.completion_tokens == usage.total_tokens > 0
+
+
+def test_a_stream_equals_the_whole_answer(client: openai.OpenAI):
+    """Streamed pieces join to the answer that is not streamed, and usage comes last."""
+    whole = client.chat.completions.create(model=MODEL, messages=FRANCE)
+    chunks = list(
+        client.chat.completions.create(
+            model=MODEL, messages=FRANCE, stream=True, stream_options={"include_usage": True}
+        )
+    )
+    text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+    assert text == whole.choices[0].message.content
+    assert chunks[-1].usage == whole.usage
+    assert all(chunk.usage is None for chunk in chunks[:-1])
+
+
+def test_the_sdk_helper_reads_a_stream_to_its_end(client: openai.OpenAI):
+    """The SDK's own accumulator, which is strict about order, accepts the stream."""
+    with client.chat.completions.stream(model=MODEL, messages=FRANCE, n=2) as stream:
+        stream.until_done()
+        final = stream.get_final_completion()
+    assert [choice.index for choice in final.choices] == [0, 1]
+
+
+def test_two_choices_of_a_seed_repeat_and_differ(small_client: openai.OpenAI):
+    """n=2 gives two answers; the same seed gives the same two again, another seed others."""
+
+    def ask(seed: int) -> list[str]:
+        answer = small_client.completions.create(
+            model="talkative", prompt="Once", n=2, seed=seed, max_tokens=24, temperature=1.0
+        )
+        return [choice.text for choice in answer.choices]
+
+    first = ask(7)
+    assert first == ask(7)
+    assert first[0] != first[1]
+    assert first != ask(8)
+
+
+def test_a_stop_string_ends_the_answer_unseen(client: openai.OpenAI):
+    """The answer is cut before the stop string, in a stream too."""
+    whole = client.chat.completions.create(model=MODEL, messages=FRANCE)
+    text = whole.choices[0].message.content
+    stop = text[len(text) // 2 : len(text) // 2 + 4]
+    answer = client.chat.completions.create(model=MODEL, messages=FRANCE, stop=[stop])
+    streamed = client.chat.completions.create(model=MODEL, messages=FRANCE, stop=stop, stream=True)
+    assert answer.choices[0].message.content == text[: text.index(stop)]
+    assert answer.choices[0].finish_reason == "stop"
+    assert "".join(c.choices[0].delta.content or "" for c in streamed) == text[: text.index(stop)]
+
+
+def test_logprobs_cover_every_token(client: openai.OpenAI):
+    """Each sampled token has its log probability, and their bytes join to the text."""
+    answer = client.chat.completions.create(model=MODEL, messages=FRANCE, logprobs=True)
+    entries = answer.choices[0].logprobs.content
+    assert len(entries) == answer.usage.completion_tokens
+    assert all(entry.logprob <= 0 for entry in entries)
+    joined = b"".join(bytes(entry.bytes) for entry in entries).decode()
+    assert joined.startswith(answer.choices[0].message.content)
+
+
+def test_a_schema_is_kept_to(client: openai.OpenAI):
+    """An answer in a JSON schema's form is valid for it."""
+    answer = client.chat.completions.create(
+        model=MODEL,
+        messages=FRANCE,
+        max_tokens=200,
+        response_format={"type": "json_schema", "json_schema": {"name": "city", "schema": SCHEMA}},
+    )
+    jsonschema.validate(json.loads(answer.choices[0].message.content), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "param"),
+    [
+        ({"model": "other"}, openai.NotFoundError, "model"),
+        ({"temperature": 3}, openai.BadRequestError, "temperature"),
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]},
+         openai.BadRequestError, "tools"),
+        ({"top_logprobs": 2, "logprobs": True}, openai.BadRequestError, "top_logprobs"),
+        ({"extra_body": {"colour": "blue"}}, openai.BadRequestError, "colour"),
+        ({"max_tokens": 10**6}, openai.BadRequestError, "messages"),
+        ({"messages": []}, openai.BadRequestError, "messages"),
+        ({"response_format": {"type": "json_schema", "json_schema": {
+            "name": "x", "schema": {"type": "colour"}}}},
+         openai.BadRequestError, "response_format"),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_the_parameter(
+    client: openai.OpenAI, changed: dict, kind: type[openai.APIStatusError], param: str
+):
+    """What cannot be honoured is refused with the name of what to change."""
+    with pytest.raises(kind) as refusal:
+        client.chat.completions.create(**{"model": MODEL, "messages": FRANCE, **changed})
+    assert refusal.value.param == param
+    assert refusal.value.request_id
+
+
+def test_a_wrong_key_is_refused(stack: Running):
+    """Another key gives 401 in OpenAI's shape."""
+    with (
+        openai.OpenAI(base_url=stack.base_url, api_key="sk-wrong", max_retries=0) as stranger,
+        pytest.raises(openai.AuthenticationError) as refusal,
+    ):
+        stranger.models.list()
+    assert refusal.value.code == "invalid_api_key"
+
+
+def test_too_large_a_request_is_refused(client: openai.OpenAI):
+    """A prompt of 1 MiB + 1 gives 413."""
+    message = [{"role": "user", "content": "x" * ((1 << 20) + 1)}]
+    with pytest.raises(openai.APIStatusError) as refusal:
+        client.chat.completions.create(model=MODEL, messages=message)
+    assert refusal.value.status_code == 413
+
+
+def test_a_full_queue_says_when_to_come_back(small: Running):
+    """Past the queue's bound a request gets 429 with Retry-After, and those inside still end."""
+    with client_of(small) as client, concurrent.futures.ThreadPoolExecutor(80) as pool:
+        answers = [pool.submit(_long_answer, client) for _ in range(SMALL_SEQUENCES_MAX + 16)]
+        found = [answer.result(timeout=120) for answer in answers]
+    refused = [one for one in found if isinstance(one, openai.RateLimitError)]
+    assert refused
+    assert len(refused) <= 16
+    assert all(1 <= float(one.response.headers["retry-after"]) <= 30 for one in refused)
+    assert sum(one == "length" for one in found) >= SMALL_SEQUENCES_MAX
+
+
+def _long_answer(client: openai.OpenAI) -> str | openai.RateLimitError:
+    try:
+        answer = client.completions.create(
+            model="talkative", prompt="Go", max_tokens=600, temperature=0, timeout=100
+        )
+    except openai.RateLimitError as error:
+        return error
+    return answer.choices[0].finish_reason

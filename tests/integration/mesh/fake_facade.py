@@ -1,0 +1,71 @@
+"""A facade for tests of the edge: tells what reached it, or streams numbered lines with gaps.
+
+Run as `python fake_facade.py SOCKET`. A body of {"lines": n, "gap_s": s} asks for a stream; any
+other request gets its own method, path and headers back as JSON.
+"""
+
+import json
+import sys
+import time
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingMixIn, UnixStreamServer
+
+
+class Server(ThreadingMixIn, UnixStreamServer):
+    """One thread per connection."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers each request by itself."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """Tells what arrived."""
+        self.tell()
+
+    def do_POST(self) -> None:
+        """Streams, where the body asks for it."""
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        asked = json.loads(body) if body.startswith(b"{") else {}
+        if "lines" in asked:
+            self.stream(asked["lines"], asked["gap_s"])
+        else:
+            self.tell()
+
+    def tell(self) -> None:
+        """Answers with method, path and headers, names in lower case."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        told = {"method": self.command, "path": self.path, "headers": headers}
+        data = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def stream(self, lines: int, gap_s: float) -> None:
+        """Sends each line in a chunk of its own."""
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream")
+        self.send_header("transfer-encoding", "chunked")
+        self.end_headers()
+        for number in range(lines):
+            line = f"data: {number}\n\n".encode()
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+            time.sleep(gap_s)
+        self.wfile.write(b"0\r\n\r\n")
+
+    def address_string(self) -> str:
+        """A unix socket's peer has no address."""
+        return "unix"
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps quiet."""
+
+
+if __name__ == "__main__":
+    Server(sys.argv[1], Handler).serve_forever()

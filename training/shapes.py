@@ -1,0 +1,57 @@
+"""Models with random weights: one of a size worth measuring, one that tests make in seconds.
+
+They have the starter model's tokenizer, template and folder layout, and say nothing sensible.
+"""
+
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training.card import ModelCard, write_card
+from training.model import Shape
+from training.quiet import quiet_libraries
+from training.staging import staged_folder
+
+if TYPE_CHECKING:
+    from training.export import Precision
+
+BENCH_SHAPE = Shape(layers=9, width=512, heads=8, hidden=1536)
+"""About 32 million parameters: big enough that the engine's work shows, small enough for a CPU."""
+
+TINY_SHAPE = Shape(layers=2, width=64, heads=2, hidden=128)
+"""About 0.2 million parameters, exported in seconds."""
+
+_DIALOGUES = 2000
+"""Enough text for a tokenizer with its full vocabulary."""
+
+
+def make_random_model(
+    out: Path, shape: Shape, seed: int = 0, precision: "Precision" = "fp32"
+) -> ModelCard:
+    """Makes a model folder with random weights, whole or not at all, and returns its card.
+
+    The same seed gives the same weights. Raises FolderExistsError or FolderBusyError.
+    """
+    with staged_folder(out) as folder, quiet_libraries():
+        from training.dialogues import texts, training_dialogues
+        from training.export import export_openvino
+        from training.model import build_model
+        from training.tokenizer import save_tokenizer, train_tokenizer
+
+        tokenizer = train_tokenizer(texts(islice(training_dialogues(0), _DIALOGUES)))
+        model = build_model(shape, tokenizer.get_vocab_size(), seed)
+        model.save_pretrained(folder)
+        save_tokenizer(tokenizer, folder)
+        export_openvino(folder, precision)
+        card = ModelCard(
+            name=f"parley-random-{model.num_parameters() / 1e6:.1f}m",
+            description="Random weights, for measuring speed and for tests; no sense in it.",
+            seed=seed,
+            parameters=model.num_parameters(),
+            shape=asdict(shape),
+            vocabulary=tokenizer.get_vocab_size(),
+            precision=precision,
+        )
+        write_card(card, folder)
+    return card
