@@ -70,7 +70,7 @@ def _bench_model(home: Home, console: Console) -> Path:
     folder = home.path / "models" / "bench-32m"
     if not folder.is_dir():
         console.print("Making the benchmark's model, once (32 M random weights)")
-        shapes.make_random_model(folder, shapes.BENCH)
+        shapes.make_random_model(folder, shapes.BENCH_SHAPE)
     return folder
 
 

@@ -39,7 +39,12 @@ async function gzipBytes(name) {
 
 await rm(OUT, { recursive: true, force: true });
 const results = await Promise.all([
-  build({ ...shared, entryPoints: ["src/main.ts", "src/style/page.css"], format: "esm", splitting: true }),
+  build({
+    ...shared,
+    entryPoints: ["src/main.ts", "src/style/page.css"],
+    format: "esm",
+    splitting: true,
+  }),
   build({ ...shared, entryPoints: ["src/boot.ts"], format: "iife" }),
 ]);
 

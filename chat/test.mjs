@@ -1,4 +1,4 @@
-/** Bundles the unit tests, for Node 20 does not read TypeScript, and runs them with Node's runner. */
+/** Bundles the unit tests, as Node 20 reads no TypeScript, and runs them with Node's runner. */
 import { build } from "esbuild";
 import { spawnSync } from "node:child_process";
 import { readdirSync, rmSync } from "node:fs";
@@ -18,7 +18,6 @@ await build({
   logLevel: "warning",
 });
 const files = sources.map((name) => `${OUT}/${name.replace(/\.ts$/, ".mjs")}`);
-const run = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-reporter=spec", ...files], {
-  stdio: "inherit",
-});
+const options = ["--enable-source-maps", "--test", "--test-reporter=spec"];
+const run = spawnSync(process.execPath, [...options, ...files], { stdio: "inherit" });
 process.exit(run.status ?? 1);

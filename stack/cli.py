@@ -68,15 +68,19 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"parley {Places.find().version()}")
+        raise typer.Exit
+
+
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", help="Show the version and end.", is_eager=True
+        False, "--version", help="Show the version and end.", is_eager=True, callback=_show_version
     ),
 ) -> None:
-    if version:
-        typer.echo(f"parley {Places.find().version()}")
-        raise typer.Exit
+    """Options of the whole."""
 
 
 for module in (life, observe, talk, develop):

@@ -5,13 +5,15 @@ The routes and limits are services/mesh's; here its topology is filled from the 
 
 import time
 from pathlib import Path
-
-import httpx
+from typing import TYPE_CHECKING
 
 from stack import keys
 from stack.home import Home
 from stack.plan import DRAIN_S, ENVOY_ADMIN, Plan, Program
 from stack.progress import Narrator
+
+if TYPE_CHECKING:
+    import httpx
 
 ACTIVE = "http.edge.downstream_rq_active"
 ANSWER_WITHIN_S = 2.0
@@ -53,6 +55,8 @@ def drain(program: Program, narrator: Narrator) -> None:
     """
     if not Path(program.drain_socket).exists():
         return
+    import httpx
+
     deadline = time.monotonic() + program.drain_within_s
     transport = httpx.HTTPTransport(uds=program.drain_socket)
     client = httpx.Client(transport=transport, timeout=ANSWER_WITHIN_S, base_url="http://localhost")
@@ -66,7 +70,7 @@ def drain(program: Program, narrator: Narrator) -> None:
             return
 
 
-def _active(client: httpx.Client) -> int:
+def _active(client: "httpx.Client") -> int:
     """Requests under way at the edge."""
     said = client.get("/stats", params={"filter": f"^{ACTIVE}$"}).text
     return int(said.split(":")[1]) if ":" in said else 0

@@ -50,6 +50,14 @@ def follow(paths: dict[str, Path], count: int) -> Iterator[tuple[str, str]]:
     readers = {name: _Reader(path) for name, path in paths.items()}
     for name, path in paths.items():
         yield from ((name, line) for line in tail(path, count))
+    try:
+        yield from _new_lines(readers)
+    finally:
+        for reader in readers.values():
+            reader.close()
+
+
+def _new_lines(readers: dict[str, "_Reader"]) -> Iterator[tuple[str, str]]:
     while True:
         new = [(name, line) for name, reader in readers.items() for line in reader.lines()]
         yield from new
@@ -71,12 +79,16 @@ class _Reader:
         """Lines that came since the last call."""
         text = self._rest + (self._file.read() if self._file else "")
         if self._rotated():
-            if self._file:
-                self._file.close()
+            self.close()
             self._file = self._open()
             text += self._file.read() if self._file else ""
         *lines, self._rest = text.split("\n")
         return lines
+
+    def close(self) -> None:
+        """Lets go of the file. Safe to repeat."""
+        if self._file:
+            self._file.close()
 
     def _open(self) -> TextIO | None:
         try:

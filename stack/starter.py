@@ -28,6 +28,17 @@ def is_made(home: Home) -> bool:
     return home.starter_model.is_dir()
 
 
+def problem(home: Home) -> str:
+    """What keeps the starter model from being served; empty when nothing does."""
+    from services.serving.model import read_model
+
+    try:
+        read_model(home.starter_model, "")
+    except (OSError, ValueError, KeyError) as error:
+        return str(error)
+    return ""
+
+
 def make(home: Home, narrator: Narrator) -> None:
     """Makes the model in its place. Safe to interrupt and to repeat.
 

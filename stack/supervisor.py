@@ -8,6 +8,7 @@ import sys
 import xmlrpc.client
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stack.environment.places import ROOT
 from stack.errors import StackError
@@ -37,14 +38,11 @@ class Supervisor:
 
     def __init__(self, home: Home) -> None:
         self._home = home
-        transport = _UnixTransport(home.socket("supervisor"))
-        proxy = xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport)
-        self._calls = proxy.supervisor
 
     def answers(self) -> bool:
         """Whether it runs and answers."""
         try:
-            return bool(self._calls.getState()["statename"])
+            return bool(self._call("getState"))
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return False
 
@@ -75,13 +73,13 @@ class Supervisor:
             info["name"]: Process(
                 info["name"], info["statename"], info["pid"], info["start"], info["description"]
             )
-            for info in self._calls.getAllProcessInfo()
+            for info in self._call("getAllProcessInfo")
         }
 
     def start(self, name: str) -> None:
         """Starts a program and returns at once. One that runs already is left alone."""
         try:
-            self._calls.startProcess(name, False)
+            self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise StackError(f"{name} could not be started: {fault.faultString}.") from None
@@ -89,7 +87,7 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Asks a program to stop and returns at once. One that does not run is left alone."""
         try:
-            self._calls.stopProcess(name, False)
+            self._call("stopProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise StackError(f"{name} could not be stopped: {fault.faultString}.") from None
@@ -97,9 +95,15 @@ class Supervisor:
     def shutdown(self) -> None:
         """Asks supervisord itself to end; programs that still run are stopped by it."""
         try:
-            self._calls.shutdown()
+            self._call("shutdown")
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return
+
+    def _call(self, method: str, *arguments: object) -> Any:
+        """One call over a connection of its own, so that a new supervisord is found, too."""
+        transport = _UnixTransport(self._home.socket("supervisor"))
+        with xmlrpc.client.ServerProxy("http://localhost/RPC2", transport=transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
 
 
 def environment(home: Home) -> dict[str, str]:
@@ -127,8 +131,9 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: object) -> http.client.HTTPConnection:
-        """A new connection each time: supervisord hangs up after each answer."""
-        return _UnixConnection(self._path)
+        """The connection, remembered so that the base class closes it."""
+        self._connection = host, _UnixConnection(self._path)
+        return self._connection[1]
 
 
 class _UnixConnection(http.client.HTTPConnection):

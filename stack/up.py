@@ -6,7 +6,7 @@ their own. Knows what must be true and in which order; the words are the narrato
 
 import fcntl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +76,26 @@ def start(
 
     Raises StackError when something fails or is interrupted; all that was started is stopped then.
     """
+
+    def make_plan() -> Plan:
+        planned = prepare(home, replicas, model_dir, ports, progress)
+        edge.write_config(planned)
+        return planned
+
+    return start_with(home, make_plan, progress)
+
+
+def start_with(home: Home, make_plan: Callable[[], Plan], progress: Narrator = SILENT) -> Running:
+    """Starts what `make_plan` plans, unless a stack runs in `home` already; else as `start`.
+
+    `make_plan` is called while the home's lock is held and its folders are there.
+    """
     home.prepare()
     with holding(home, progress):
         if running := find(home):
             return running
         mend(home, progress)
-        planned = prepare(home, replicas, model_dir, ports, progress)
-        edge.write_config(planned)
-        return start_plan(planned, progress)
+        return _start_plan(make_plan(), progress)
 
 
 def prepare(
@@ -107,7 +119,7 @@ def prepare(
     )
 
 
-def start_plan(planned: Plan, progress: Narrator = SILENT) -> Running:
+def _start_plan(planned: Plan, progress: Narrator) -> Running:
     """Starts exactly this plan, wave by wave; stops all of it again when one part fails."""
     supervisor = Supervisor(planned.home)
     keys.write_private(planned.home.supervisor_config, supervisor_conf.render(planned))

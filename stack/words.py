@@ -5,14 +5,16 @@ Knows no service; what happens is told to it through `progress.Narrator`.
 
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
-from rich.status import Status
 
 from stack.errors import StackError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+    from rich.status import Status
 
 NAME_WIDTH = 15
 QUARTER = 0.25
@@ -41,7 +43,7 @@ class Teller:
     def __init__(self) -> None:
         self._status: Status | None = None
         self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
         self._told = 0.0
 
     def doing(self, name: str, words: str) -> None:
@@ -57,7 +59,8 @@ class Teller:
     def fraction(self, name: str, done: float, words: str) -> None:
         """A bar on a terminal; elsewhere a line at each quarter."""
         if talk.is_terminal:
-            self._bar = self._bar or self._new_bar(name)
+            if self._bar is None or self._task is None:
+                self._bar, self._task = self._new_bar(name)
             self._bar.update(self._task, completed=done, words=words)
         elif done >= self._told + QUARTER:
             self._told = done
@@ -82,7 +85,9 @@ class Teller:
             self._bar.stop()
             self._bar = None
 
-    def _new_bar(self, name: str) -> Progress:
+    def _new_bar(self, name: str) -> "tuple[Progress, TaskID]":
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
         self.close()
         bar = Progress(
             TextColumn(f"  {escape(name):<{NAME_WIDTH}}"),
@@ -92,9 +97,8 @@ class Teller:
             console=talk,
             transient=True,
         )
-        self._task = bar.add_task(name, total=1.0, words="")
         bar.start()
-        return bar
+        return bar, bar.add_task(name, total=1.0, words="")
 
 
 def ago(seconds: float) -> str:

@@ -29,12 +29,14 @@ TOPIC_WEIGHTS = {
     "definitions": 0.08,
     "capitals": 0.13,
     "facts": 0.13,
-    "sums": 0.17,
+    "sums": 0.12,
     "limits": 0.02,
     "refusals": 0.15,
 }
 """How often each topic is asked about in training."""
 
+_DRILL_SHARE = 0.06
+_DRILL_SUMS = 12
 _TURNS = ((1, 1, 0.50), (2, 2, 0.20), (3, 3, 0.12), (4, 8, 0.13), (9, 20, 0.05))
 _SYSTEM_SHARE = 0.2
 _FOLLOW_SHARE = 0.25
@@ -101,7 +103,8 @@ def training_dialogues(seed: int) -> Iterator[Dialogue]:
     number = 0
     while True:
         least, most, _ = rng.choices(_TURNS, weights)[0]
-        questions = _conversation(rng, rng.randint(least, most))
+        is_drill = rng.random() < _DRILL_SHARE
+        questions = _drill(rng) if is_drill else _conversation(rng, rng.randint(least, most))
         system = rng.choice(_SYSTEM) if rng.random() < _SYSTEM_SHARE else None
         yield _dialogue(f"train-{number:06}", questions[-1].intent.topic, questions, system)
         number += 1
@@ -194,6 +197,12 @@ def _conversation(rng: Random, turns: int) -> list[_Question]:
             leaning = _follow_up(rng, questions[-1])
         questions.append(leaning or _question(rng))
     return questions
+
+
+def _drill(rng: Random) -> list[_Question]:
+    """Sums in a row, in few words: they need many repetitions, and these are cheap."""
+    sums = rng.sample(_by_topic()["sums"], _DRILL_SUMS)
+    return [_Question(rng.choice(intent.bare), intent) for intent in sums]
 
 
 def _question(rng: Random, topic: str | None = None, held_out: bool = False) -> _Question:

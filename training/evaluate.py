@@ -3,12 +3,14 @@
 Runs the engine that serves, on chats encoded as in training. Knows nothing of training itself.
 """
 
+import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from training.dialogues import HELD_OUT_COUNTS, Dialogue
+from training.dialogues import HELD_OUT_COUNTS, Dialogue, held_out_dialogues
 from training.export import OPENVINO_FOLDER
 from training.tokenizer import TURN_END_ID, encode_chat, load_tokenizer
 
@@ -93,3 +95,22 @@ def _scheduler() -> object:
     scheduler.cache_size = _CACHE_GIB
     scheduler.max_num_seqs = _STREAMS
     return scheduler
+
+
+def main() -> int:
+    """Prints the scores of a model folder, and every answer that was not the expected one."""
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate", description="Ask a model the held-out questions."
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model folder")
+    result = evaluate(parser.parse_args().model, held_out_dialogues())
+    for category, question, answer in result.wrong:
+        print(f"{category}: {question}\n    {answer}")
+    totals = {"topics": result.topics, "overall": result.overall}
+    for name, score in (result.scores | totals).items():
+        print(f"{name:16} {score.right:4} of {score.asked:4}  {score.share:7.1%}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training.card import ModelCard, write_card
-from training.model import Shape
 from training.quiet import quiet_libraries
+from training.sizes import BENCH_SHAPE, TINY_SHAPE, Shape
 from training.staging import staged_folder
 
 if TYPE_CHECKING:
     from training.export import Precision
 
-BENCH_SHAPE = Shape(layers=9, width=512, heads=8, hidden=1536)
-"""About 32 million parameters: big enough that the engine's work shows, small enough for a CPU."""
-
-TINY_SHAPE = Shape(layers=2, width=64, heads=2, hidden=128)
-"""About 0.2 million parameters, exported in seconds."""
+__all__ = ["BENCH_SHAPE", "TINY_SHAPE", "Shape", "make_random_model"]
 
 _DIALOGUES = 2000
 """Enough text for a tokenizer with its full vocabulary."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.card import ModelCard, write_card
 from training.quiet import quiet_libraries
+from training.sizes import STARTER_RECIPE, STARTER_SHAPE, Recipe, Shape
 from training.staging import StagingError, staged_folder
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from training.evaluate import Evaluation
     from training.examples import Example
     from training.export import Precision
-    from training.model import Recipe, Shape
 
 STARTER_NAME = "parley-starter"
 
@@ -65,8 +65,8 @@ def make_starter_model(
     *,
     progress: Report,
     seed: int = 0,
-    shape: "Shape | None" = None,
-    recipe: "Recipe | None" = None,
+    shape: Shape = STARTER_SHAPE,
+    recipe: Recipe = STARTER_RECIPE,
     precision: "Precision" = "fp32",
 ) -> ModelCard:
     """Makes the model folder `out`, whole or not at all, and returns its card.
@@ -74,9 +74,6 @@ def make_starter_model(
     Takes about two minutes on two cores. The same seed gives the same weights on the same kind of
     machine. Raises FolderExistsError or FolderBusyError; an interrupted call can be run again.
     """
-    from training.model import STARTER_RECIPE, STARTER_SHAPE
-
-    shape, recipe = shape or STARTER_SHAPE, recipe or STARTER_RECIPE
     with staged_folder(out) as folder, quiet_libraries():
         began = time.monotonic(), time.process_time()
         _say(progress, "words", 0, "Writing dialogues")
@@ -105,7 +102,7 @@ def make_starter_model(
     return card
 
 
-def _prepare(seed: int, recipe: "Recipe") -> _Lesson:
+def _prepare(seed: int, recipe: Recipe) -> _Lesson:
     """Dialogues enough for every step, and a tokenizer made from the first of them."""
     from training import dialogues
     from training.examples import encode_dialogue
@@ -128,7 +125,7 @@ def _prepare(seed: int, recipe: "Recipe") -> _Lesson:
 
 
 def _train(
-    folder: Path, lesson: _Lesson, shape: "Shape", recipe: "Recipe", seed: int, progress: Report
+    folder: Path, lesson: _Lesson, shape: Shape, recipe: Recipe, seed: int, progress: Report
 ) -> tuple[int, dict[str, float]]:
     """Trains, saves weights and tokenizer; returns the parameter count and the seconds."""
     from training.model import build_model, train

@@ -1,4 +1,4 @@
-/** One answer on the page: its prose, what went wrong, its figures, and what can be done with it. */
+/** One answer on the page: its prose, what went wrong, its figures, and what can be done. */
 import { isOpen, type Answer, type Turn } from "./conversation.ts";
 import { copyButton, iconButton } from "./controls.ts";
 import { h } from "./dom.ts";
@@ -24,7 +24,12 @@ export class AnswerView {
   readonly element: HTMLElement;
   readonly #prose = new Prose();
   readonly #waiting = h("p", { class: "waiting" }, "Waiting for the first word");
-  readonly #failure = h("div", { class: "failure", role: "group", "aria-label": "Problem", hidden: true });
+  readonly #failure = h("div", {
+    class: "failure",
+    role: "group",
+    "aria-label": "Problem",
+    hidden: true,
+  });
   readonly #readout = h("ul", { class: "readout", "aria-label": "About this answer" });
   readonly #copy: HTMLButtonElement;
   readonly #again: HTMLButtonElement;
@@ -43,7 +48,8 @@ export class AnswerView {
     const tools = h("div", { class: "tools" }, this.#switcher.element, this.#copy, this.#again);
     const foot = h("div", { class: "foot" }, tools, this.#readout);
     const heading = h("h2", { class: "unseen" }, "Parley answered");
-    const body = h("div", { class: "body" }, this.#waiting, this.#prose.element, this.#failure, foot);
+    const parts = [this.#waiting, this.#prose.element, this.#failure, foot];
+    const body = h("div", { class: "body" }, ...parts);
     this.element = h("div", { class: "answer" }, heading, mark(), body);
   }
 
@@ -71,8 +77,9 @@ export class AnswerView {
     if (!note) return;
     this.#failure.append(h("p", {}, h("strong", {}, note.title), " ", note.advice));
     if (retry) this.#failure.append(remedy(note, () => this.actions.regenerate()));
-    const id = note.requestId && h("p", { class: "request" }, "Request ", h("code", {}, note.requestId));
-    if (id) this.#failure.append(id);
+    if (!note.requestId) return;
+    const id = h("code", {}, note.requestId);
+    this.#failure.append(h("p", { class: "request" }, "Request ", id));
   }
 }
 

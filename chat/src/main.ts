@@ -24,6 +24,7 @@ class Page {
   #preferences: Preferences = loadPreferences(localStorage);
   #models: readonly string[] = [];
   #savedAt_ms = 0;
+  #linkFailed = location.search === LOGIN_FAILED;
   readonly #announcer = new Announcer();
   readonly #help = helpDialog();
   readonly #settings = new Settings((sampling) => this.#prefer(sampling));
@@ -72,6 +73,7 @@ class Page {
       help: () => this.#help.showModal(),
     });
     addEventListener("pagehide", () => saveConversation(localStorage, this.#chat.conversation));
+    if (location.search) history.replaceState(null, "", location.pathname);
     this.#signIn.element.hidden = true;
     this.#show(this.#chat.conversation);
     void this.#connect();
@@ -107,8 +109,8 @@ class Page {
 
   #askToSignIn(): void {
     this.#models = [];
-    if (location.search === LOGIN_FAILED) this.#signIn.linkFailed();
-    history.replaceState(null, "", "/");
+    if (this.#linkFailed) this.#signIn.linkFailed();
+    this.#linkFailed = false;
     this.#signIn.element.hidden = false;
     this.#show(this.#chat.conversation);
     this.#signIn.focus();
@@ -175,7 +177,7 @@ class Page {
   }
 }
 
-/** `crypto.randomUUID` exists on secure origins only; these ids need to differ, not to be secret. */
+/** `crypto.randomUUID` needs a secure origin; these ids have to differ, not to be secret. */
 function newId(): string {
   return `${Date.now().toString(36)}-${Math.random().toString(36).slice(2, 10)}`;
 }

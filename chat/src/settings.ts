@@ -1,4 +1,4 @@
-/** The drawer with the system prompt and the sampling of this chat. Empty means: the server's own. */
+/** The drawer with this chat's system prompt and sampling. Empty means: the server's own. */
 import type { Preferences } from "./chat.ts";
 import { iconButton } from "./controls.ts";
 import { h } from "./dom.ts";

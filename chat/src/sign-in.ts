@@ -20,10 +20,10 @@ export class SignIn {
   readonly #problem = h("p", { id: "token-problem", class: "problem", role: "alert" });
   readonly #button = h("button", { type: "submit", class: "button primary" }, "Sign in");
 
-  /** `submit` trades the token for a session: false when refused, Failure when it cannot be asked. */
+  /** `submit` trades the token for a session: false when refused, Failure when not even that. */
   constructor(private readonly submit: (token: string) => Promise<boolean>) {
     const help = h("p", { id: "token-help" }, "Run ", h("code", {}, "./parley token"));
-    help.append(" where Parley was started. Open the link that it prints, or paste the token here.");
+    help.append(" where Parley was started. Open the link that it prints, or paste it here.");
     const form = h(
       "form",
       { method: "post", action: "/login" },
@@ -54,7 +54,7 @@ export class SignIn {
     this.#problem.textContent = "";
     this.#button.disabled = true;
     try {
-      const accepted = await this.submit(this.#token.value.trim());
+      const accepted = await this.submit(tokenOf(this.#token.value));
       if (!accepted) this.#problem.textContent = `That token was not accepted. ${ANOTHER}`;
       else this.#token.value = "";
     } catch (cause) {
@@ -65,4 +65,9 @@ export class SignIn {
       this.#token.focus();
     }
   }
+}
+
+/** The token in what was pasted, be it the token itself or the whole link. */
+function tokenOf(text: string): string {
+  return /[?&]token=([^&\s]+)/.exec(text)?.[1] ?? text.trim();
 }

@@ -27,7 +27,7 @@ export interface CompletionRequest {
   readonly max_tokens?: number;
 }
 
-/** The ids of the models that can be asked. Throws Failure; `signedOut` when nobody is signed in. */
+/** The ids of the models that can be asked. Throws Failure, `signedOut` without a session. */
 export async function fetchModels(): Promise<string[]> {
   const response = await small("/v1/models", {});
   if (!response.ok) throw await refusal(response);

@@ -1,4 +1,4 @@
-/** What an empty conversation shows: a greeting, and questions that the starter model can answer. */
+/** What an empty conversation shows: a greeting, and questions that the starter model knows. */
 import { h } from "./dom.ts";
 import { mark } from "./icons.ts";
 

@@ -152,7 +152,8 @@ test("a new chat can be asked at once, and the old answer does not leak into it"
 });
 
 test("a runaway answer is cut off with its text kept", async () => {
-  const chat = new Chat(new Stage(of(text("x".repeat(ANSWER_CHARS_MAX)), text("y"), FINISH)), EMPTY);
+  const script = of(text("x".repeat(ANSWER_CHARS_MAX)), text("y"), FINISH);
+  const chat = new Chat(new Stage(script), EMPTY);
   await chat.ask("Much?");
   assert.equal(answerOf(chat).state, "failed");
   assert.ok(answerOf(chat).text.length > ANSWER_CHARS_MAX);

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EVENT_CHARS_MAX, SseParser } from "../src/sse.ts";
 
-const STREAM = ': keep-alive\n\ndata: {"a":1}\n\nevent: x\ndata: two\ndata: lines\n\ndata: [DONE]\n\n';
+const STREAM =
+  ': keep-alive\n\ndata: {"a":1}\n\nevent: x\ndata: two\ndata: lines\n\ndata: [DONE]\n\n';
 const PAYLOADS = ['{"a":1}', "two\nlines", "[DONE]"];
 
 function fed(pieces: string[]): string[] {

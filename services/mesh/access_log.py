@@ -29,7 +29,7 @@ COMMON_FIELDS = {
     "user_agent": "%REQ(USER-AGENT):120%",
 }
 EDGE_FIELDS = {"client_request_id": "%REQ(X-CLIENT-REQUEST-ID):120%"}
-MESH_FIELDS = {"grpc_status": "%GRPC_STATUS%", "replica": "%UPSTREAM_HOST_NAME_WITHOUT_PORT%"}
+MESH_FIELDS = {"grpc_status": "%GRPC_STATUS%", "replica": "%UPSTREAM_HOST_NAME%"}
 
 
 def edge_log() -> AccessLog:

@@ -5,6 +5,7 @@ so only what `build_bootstrap` made should ever be given to it.
 """
 
 import json
+import re
 
 from envoy_data_plane.envoy.config.bootstrap.v3 import (
     Admin,
@@ -16,6 +17,7 @@ from envoy_data_plane.envoy.config.bootstrap.v3 import (
     RuntimeLayer,
 )
 from envoy_data_plane.envoy.config.core.v3 import Node
+from envoy_data_plane.envoy.config.metrics.v3 import StatsConfig, TagSpecifier
 from envoy_data_plane.envoy.config.overload.v3 import (
     OverloadAction,
     OverloadManager,
@@ -30,7 +32,7 @@ from envoy_data_plane.envoy.extensions.resource_monitors.fixed_heap.v3 import Fi
 
 from services.mesh.clusters import static_clusters
 from services.mesh.listeners import edge_listener, mesh_listener, stats_listener
-from services.mesh.routes import SERVING, mesh_routes
+from services.mesh.routes import SERVING, SERVING_SERVICE, mesh_routes
 from services.mesh.topology import Limits, Topology
 from services.mesh.typed import address, pack, seconds, struct
 
@@ -46,6 +48,15 @@ OVERLOAD_STEPS = {
 # Envoy closes a connection when over half of this many requests were reset before an answer. The
 # mesh's one connection lives for days and its clients cancel; `listeners.py` bounds resets by rate.
 PREMATURE_RESETS = {"overload.premature_reset_total_stream_count": 1_000_000_000}
+# Envoy's default labels cut a gRPC service's name at its dots; ours name the method. A label
+# without a pattern has Envoy's own.
+LABELS = {
+    "envoy.cluster_name": None,
+    "envoy.http_conn_manager_prefix": None,
+    "envoy.response_code": None,
+    "envoy.response_code_class": None,
+    "grpc_method": rf"^cluster\.[^.]+\.grpc\.({re.escape(SERVING_SERVICE)}\.(\w+)\.)",
+}
 LOG_FORMAT = {"time": "%Y-%m-%dT%T.%e%z", "level": "%l", "logger": "%n", "message": "%j"}
 
 
@@ -70,6 +81,10 @@ def build_bootstrap(topology: Topology) -> str:
             clusters=static_clusters(topology),
         ),
         overload_manager=_overload(topology.limits),
+        stats_config=StatsConfig(
+            use_all_default_tags=False,
+            stats_tags=[TagSpecifier(tag_name=name, regex=regex) for name, regex in LABELS.items()],
+        ),
         layered_runtime=LayeredRuntime(
             layers=[RuntimeLayer(name="static", static_layer=struct(PREMATURE_RESETS))]
         ),

@@ -97,9 +97,7 @@ def static_clusters(topology: Topology) -> list[Cluster]:
 
 def _cluster(name: str, members: tuple[Replica, ...], protocol: UpstreamProtocol) -> Cluster:
     endpoints = [
-        LbEndpoint(
-            endpoint=Endpoint(address=address(member.address), observability_name=member.name)
-        )
+        LbEndpoint(endpoint=Endpoint(address=address(member.address), hostname=member.name))
         for member in members
     ]
     assignment = ClusterLoadAssignment(

@@ -36,7 +36,7 @@ class Reply(NamedTuple):
 
     status: int
     type: str
-    code: str | None
+    code: str
     message: str
     headers: tuple[tuple[str, str], ...] = ()
 

@@ -102,13 +102,14 @@ def _answer(match: RouteMatch, limits: Limits) -> Route:
 
 
 def _stream(match: RouteMatch, cluster: str, limits: Limits) -> Route:
-    bound = seconds(limits.stream_s)
     action = RouteAction(
         cluster=cluster,
         timeout=seconds(0),  # Envoy's default of 15 s would cut a stream
         idle_timeout=seconds(limits.silence_s),
+        # Not by the caller's grpc-timeout: both ends keep that themselves, and Envoy, when it is a
+        # moment earlier, resets the stream, which the caller would take for an INTERNAL error.
         max_stream_duration=RouteActionMaxStreamDuration(
-            max_stream_duration=bound, grpc_timeout_header_max=bound
+            max_stream_duration=seconds(limits.stream_s)
         ),
     )
     return Route(match=match, route=action)

@@ -50,6 +50,7 @@ def start(
       ./parley up --port 9000 --foreground
     """
     home = Home.find()
+    home.prepare()
     running = up.find(home)
     if running:
         _refuse_change(running, replicas, port)

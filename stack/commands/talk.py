@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stack import terminal_chat, up
+from stack import up
 from stack.commands.options import AsJson
 from stack.home import Home
 
@@ -34,6 +34,8 @@ def chat(
       ./parley chat "What is the capital of France?"
       echo "What is Parley?" | ./parley chat --json
     """
+    from stack import terminal_chat  # brings httpx, which no other command waits for
+
     running = up.require(Home.find())
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read().strip()

@@ -5,27 +5,16 @@ few answers, so that long streams, full queues and deaths can be had at will.
 """
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import openai
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from stack import edge, starter, up
 from stack.home import Home
 from stack.up import Running
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-# Chromium looks its maker's hosts up at every start; nothing here is for them.
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SMALL_SEQUENCES_MAX = 64
 
 
@@ -47,7 +36,7 @@ def talkative(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from training import shapes
 
     folder = tmp_path_factory.mktemp("models") / "talkative"
-    shapes.make_random_model(folder, shapes.TINY)
+    shapes.make_random_model(folder, shapes.TINY_SHAPE)
     return folder
 
 
@@ -93,14 +82,3 @@ def small_client(small: Running) -> Iterator[openai.OpenAI]:
 def login_url(stack: Running) -> Callable[[], str]:
     """Gives a new one-time address of the chat page at each call."""
     return stack.page_url
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A headless Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
-        yield browser
-        browser.close()

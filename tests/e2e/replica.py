@@ -59,4 +59,3 @@ class ReplicaProbe:
         """The engine's process, the replica's only child."""
         (engine,) = self.process().children()
         return engine
-

@@ -4,16 +4,38 @@ From tests/e2e/conftest.py they need `browser` (Chromium of Playwright's sync AP
 a function that gives http://HOST:PORT/login?token=TOKEN with a fresh token at each call.
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
 from .driver import ChatPage
 
 LoginUrl = Callable[[], str]
 
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# Chromium looks its maker's hosts up at every start; nothing here is for them.
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
 expect.set_options(timeout=10_000)
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; Playwright's event loop lasts no longer than these tests."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -93,9 +93,13 @@ def test_settings_reach_the_server(chat: ChatPage) -> None:
     expect(chat.readout).to_contain_text("reached the token limit")
 
 
-def test_a_stranger_is_asked_to_sign_in(stranger: ChatPage, login_url: LoginUrl) -> None:
+@pytest.mark.parametrize("paste", ["token", "link"])
+def test_a_stranger_is_asked_to_sign_in(
+    stranger: ChatPage, login_url: LoginUrl, paste: str
+) -> None:
     """Without a session the page shows the card; a wrong token is refused, a right one opens."""
-    address, _, token = login_url().partition("/login?token=")
+    link = login_url()
+    address, _, token = link.partition("/login?token=")
     page = stranger.page
     page.goto(address)
     field = page.get_by_label("Token")
@@ -103,7 +107,7 @@ def test_a_stranger_is_asked_to_sign_in(stranger: ChatPage, login_url: LoginUrl)
     field.fill("wrong")
     field.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("not accepted")
-    field.fill(token)
+    field.fill(link if paste == "link" else token)
     field.press("Enter")
     expect(stranger.composer).to_be_focused(timeout=ANSWER_MS)
     expect(field).to_be_hidden()

@@ -4,6 +4,7 @@ import signal
 import time
 
 import grpc
+import httpx
 import pytest
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
@@ -58,13 +59,26 @@ def replica_of(envoy):
     return answer.models[0].model
 
 
-def generate(envoy, deltas, gap_s=0.0):
+def healthy(envoy):
+    """How many replicas Envoy would call."""
+    return metric(envoy, "envoy_cluster_membership_healthy", 'envoy_cluster_name="serving"')
+
+
+def metric(envoy, name, *labels):
+    """The sum of a metric's series that have all labels."""
+    text = httpx.get(f"{envoy.stats}/stats/prometheus").text
+    lines = [line for line in text.splitlines() if line.startswith(name + "{")]
+    return sum(float(line.split()[-1]) for line in lines if all(one in line for one in labels))
+
+
+def generate(envoy, deltas, gap_s=0.0, timeout=30, stub=None):
+    """A stream of so many deltas, one each `gap_s`."""
     request = pb.GenerateRequest(
         text="x",
         stopping=pb.Stopping(tokens_max=deltas),
         sampling=pb.Sampling(temperature=gap_s),
     )
-    return stub_of(envoy).Generate(request, metadata=KEY, timeout=30)
+    return (stub or stub_of(envoy)).Generate(request, metadata=KEY, timeout=timeout)
 
 
 @pytest.mark.parametrize(
@@ -144,41 +158,54 @@ def test_other_services_are_unimplemented(mesh, method):
 
 
 def test_stream_passes_whole_and_its_messages_are_counted(mesh):
-    """Each message arrives in order, and the metrics count calls and messages by method."""
+    """Each message arrives in order, and the metrics count messages by method."""
+    series = "envoy_cluster_grpc_response_message_count", 'grpc_method="Generate"'
+    before = metric(mesh, *series)
     assert [one.delta.position for one in generate(mesh, 50)] == list(range(50))
-    import httpx
+    assert metric(mesh, *series) == before + 50
 
-    metrics = httpx.get(f"{mesh.stats}/stats/prometheus").text
-    assert 'envoy_grpc_bridge_method="Generate"' in metrics or "Generate" in metrics
+
+def test_made_up_methods_make_no_metrics(mesh):
+    """Names that callers make up do not pile up in Envoy's memory."""
+    call = grpc.insecure_channel(mesh.mesh).unary_unary(f"/{SERVICE}/MadeUpMethod")
+    with pytest.raises(grpc.RpcError) as refused:
+        call(b"", metadata=KEY, timeout=5)
+    assert refused.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "MadeUp" not in httpx.get(f"{mesh.stats}/stats/prometheus").text
+
+
+def test_log_names_replica_and_status_and_no_secret(mesh):
+    """One JSON line per call: who asked, which replica answered, gRPC's status, and no key."""
+    count(mesh, (*KEY, ("x-request-id", "log-line-1")))
+    status_of(mesh, (("authorization", "Bearer wrong-canary-6"),))
+    lines = mesh.log_lines
+
+    def logged():
+        return [one for one in lines() if one.get("request_id") == "log-line-1"]
+
+    (line,) = eventually(logged)
+    expected = {"client": "gateway", "replica": "serving-0", "grpc_status": "OK"}
+    assert {key: line[key] for key in expected} == expected
+    eventually(lambda: [one for one in lines() if one["details"] == "unknown_api_key"])
+    assert "canary" not in mesh.log()
 
 
 def test_callers_deadline_ends_the_call(mesh):
-    """A stream longer than its deadline ends with DEADLINE_EXCEEDED."""
-    call = stub_of(mesh).Generate(
-        pb.GenerateRequest(
-            text="x", stopping=pb.Stopping(tokens_max=50), sampling=pb.Sampling(temperature=0.2)
-        ),
-        metadata=KEY,
-        timeout=0.5,
-    )
-    with pytest.raises(grpc.RpcError) as cut:
-        list(call)
-    assert cut.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    """A stream longer than its deadline ends with DEADLINE_EXCEEDED, each time: Envoy, which sees
+    the deadline too, does not cut in with a reset."""
+    for _ in range(10):
+        with pytest.raises(grpc.RpcError) as cut:
+            list(generate(mesh, 50, gap_s=0.05, timeout=0.2))
+        assert cut.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_many_cancels_leave_the_connection_open(mesh):
-    """A thousand calls cancelled before their first answer do not count as an attack: a stream
+    """Calls cancelled by the thousand before their first answer do not count as an attack: a stream
     beside them, on the same connection, goes on."""
     stub = stub_of(mesh)
-    beside = stub.Generate(
-        pb.GenerateRequest(
-            text="x", stopping=pb.Stopping(tokens_max=40), sampling=pb.Sampling(temperature=0.1)
-        ),
-        metadata=KEY,
-        timeout=30,
-    )
+    beside = generate(mesh, 40, gap_s=0.1, stub=stub)
     assert next(beside).delta.position == 0
-    for _ in range(1000):
+    for _ in range(1500):
         stub.CountTokens.future(pb.CountTokensRequest(text="x"), metadata=KEY).cancel()
     assert [one.delta.position for one in beside] == list(range(1, 40))
 
@@ -193,6 +220,7 @@ def test_no_replica_is_unavailable_at_once(tmp_path):
         assert time.monotonic() - started < 1
 
 
+@pytest.mark.slow
 def test_replica_that_comes_back_is_used_within_two_seconds(tmp_path):
     """After kill -9 calls fail at once; a new process on the same address takes calls soon after
     it says that it serves."""
@@ -204,34 +232,32 @@ def test_replica_that_comes_back_is_used_within_two_seconds(tmp_path):
             replica.kill()
             with pytest.raises(grpc.RpcError) as broken:
                 list(stream)
-            print("MIDSTREAM", broken.value.code(), broken.value.details())
+            assert broken.value.code() in (UNAVAILABLE, grpc.StatusCode.INTERNAL)
             started = time.monotonic()
             assert status_of(envoy)[0] is UNAVAILABLE
             assert time.monotonic() - started < 1
         with running_replica(tmp_path, "serving-0"):
-            back = time.monotonic()
             eventually(lambda: replica_of(envoy) == "serving-0", 2)
-            print("BACK", time.monotonic() - back)
 
 
-def test_calls_go_to_the_replica_that_serves(tmp_path):
-    """Of two replicas one stops: after a moment every call goes to the other; a stopped process
-    (frozen, not dead) is found by its missing health answers."""
+@pytest.mark.slow
+def test_frozen_replica_is_left_within_four_seconds(tmp_path):
+    """Of two replicas one stops answering without dying: its missing health answers put it aside,
+    and it is used again when it goes on."""
     with (
         running_replica(tmp_path, "serving-0") as first,
         running_replica(tmp_path, "serving-1"),
         running_envoy(tmp_path, plan(tmp_path, replicas=2)) as envoy,
     ):
-        both = {"serving-0", "serving-1"}
-        eventually(lambda: {replica_of(envoy) for _ in range(8)} == both)
+        eventually(lambda: healthy(envoy) == 2)
         first.send_signal(signal.SIGSTOP)
-        frozen = time.monotonic()
-        eventually(lambda: [replica_of(envoy) for _ in range(8)] == ["serving-1"] * 8)
-        print("FROZEN", time.monotonic() - frozen)
+        eventually(lambda: healthy(envoy) == 1, 4)
+        assert [replica_of(envoy) for _ in range(8)] == ["serving-1"] * 8
         first.send_signal(signal.SIGCONT)
-        eventually(lambda: {replica_of(envoy) for _ in range(8)} == both)
+        eventually(lambda: {replica_of(envoy) for _ in range(8)} == {"serving-0", "serving-1"})
 
 
+@pytest.mark.slow
 def test_draining_replica_finishes_its_stream(tmp_path):
     """SIGTERM: running streams end whole, new calls go elsewhere, nobody sees an error."""
     with (
@@ -239,7 +265,7 @@ def test_draining_replica_finishes_its_stream(tmp_path):
         running_replica(tmp_path, "serving-1") as second,
         running_envoy(tmp_path, plan(tmp_path, replicas=2)) as envoy,
     ):
-        eventually(lambda: {replica_of(envoy) for _ in range(8)} == {"serving-0", "serving-1"})
+        eventually(lambda: healthy(envoy) == 2)
         streams = [generate(envoy, 30, gap_s=0.1) for _ in range(4)]
         for stream in streams:
             next(stream)

@@ -1,0 +1,84 @@
+"""Which requests lead where; the default is nowhere."""
+
+import pytest
+
+from services.mesh.routes import CHAT_PATHS, MESH_SERVICES
+
+PUBLIC = {"/", "/login", "/healthz", "/favicon.ico", "/favicon.svg", "/assets"}
+AUTH = "envoy.filters.http.api_key_auth"
+
+
+@pytest.fixture
+def routes(managers):
+    """Each listener's routes, in their order."""
+    return {
+        name: manager["route_config"]["virtual_hosts"][0]["routes"]
+        for name, manager in managers.items()
+    }
+
+
+def path_of(route):
+    match = route["match"]
+    return match.get("path") or match.get("path_separated_prefix") or match["prefix"]
+
+
+def test_only_the_page_goes_without_a_key(routes):
+    """Each other route of the edge that leads anywhere asks for one."""
+    open_paths = {
+        path_of(route)
+        for route in routes["edge"]
+        if "route" in route and AUTH in route.get("typed_per_filter_config", {})
+    }
+    assert open_paths == PUBLIC
+    assert all("typed_per_filter_config" not in route for route in routes["mesh"])
+
+
+def test_public_routes_pass_no_key_on(routes):
+    """A key sent to a public path by mistake stays at the edge."""
+    for route in routes["edge"]:
+        if "route" in route and path_of(route) in PUBLIC:
+            assert route["request_headers_to_remove"] == ["authorization", "x-api-key"]
+
+
+def test_what_is_not_listed_is_refused(routes):
+    """The last route of the edge is a 404 for everything."""
+    last = routes["edge"][-1]
+    assert (last["match"], last["direct_response"]) == ({"prefix": "/"}, {"status": 404})
+
+
+def test_refusals_come_before_what_they_guard(routes):
+    """Foreign hosts, foreign pages and large bodies are turned away before any route matches."""
+    for name, statuses in (("edge", [421, 403, 403, 413]), ("stats", [421])):
+        first = routes[name][: len(statuses)]
+        assert [route["direct_response"]["status"] for route in first] == statuses
+
+
+@pytest.mark.parametrize("path", CHAT_PATHS)
+def test_streams_have_their_own_bounds(routes, path):
+    """No timeout on the whole answer, but on silence, and on the stream's life."""
+    (action,) = [route["route"] for route in routes["edge"] if path_of(route) == path]
+    assert action["timeout"] == "0s"
+    assert action["idle_timeout"] == "600s"
+    assert action["max_stream_duration"]["max_stream_duration"] == "3600s"
+
+
+def test_plain_answers_have_fifteen_seconds(routes):
+    """Every route of the edge has a bound."""
+    for route in routes["edge"]:
+        if "route" in route and path_of(route) not in CHAT_PATHS:
+            assert route["route"]["timeout"] == "15s"
+
+
+def test_mesh_serves_the_listed_services_only(routes):
+    """Serving, reflection and health, all by the serving cluster; Envoy keeps no caller's
+    deadline, which would end a stream as INTERNAL."""
+    assert [path_of(route) for route in routes["mesh"]] == [f"/{one}/" for one in MESH_SERVICES]
+    for route in routes["mesh"]:
+        assert route["route"]["cluster"] == "serving"
+        assert route["route"]["timeout"] == "0s"
+        assert route["route"]["max_stream_duration"] == {"max_stream_duration": "3600s"}
+
+
+def test_stats_show_two_pages_of_the_admin(routes):
+    """Nothing that shows keys or changes anything."""
+    assert [path_of(route) for route in routes["stats"][1:]] == ["/ready", "/stats/prometheus"]

@@ -1,0 +1,49 @@
+"""The sizes of the models that this package makes, and how the starter is trained.
+
+Plain numbers: importing this loads nothing.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes of a Llama-shaped model; embeddings are shared with the output layer."""
+
+    layers: int
+    width: int
+    """Must be a multiple of heads."""
+    heads: int
+    hidden: int
+    """Width of the feed-forward part."""
+    positions: int = 2048
+    """The longest context, in tokens."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How long and how boldly to train."""
+
+    steps: int
+    batch_tokens: int
+    """Tokens in a step, padding included."""
+    matrix_rate: float = 0.02
+    """Peak learning rate of the hidden matrices, under Muon."""
+    other_rate: float = 0.006
+    """Peak learning rate of embeddings and norms, under AdamW."""
+    warmup_steps: int = 20
+    threads: int = 2
+    """Fixed, since another number of threads gives other roundings and thus other weights."""
+
+
+STARTER_SHAPE = Shape(layers=4, width=192, heads=3, hidden=512)
+"""About 2.2 million parameters with the tokenizer's 2,048 entries."""
+
+STARTER_RECIPE = Recipe(steps=300, batch_tokens=2500)
+"""What two cores do in less than two minutes, and enough for the bar."""
+
+BENCH_SHAPE = Shape(layers=9, width=512, heads=8, hidden=1536)
+"""About 32 million parameters: big enough that the engine's work shows, small enough for a CPU."""
+
+TINY_SHAPE = Shape(layers=2, width=64, heads=2, hidden=128)
+"""About 0.2 million parameters, exported in seconds."""
