@@ -27,6 +27,7 @@ from bench.in_process import prompt
 from bench.streams import GrpcTarget, HttpTarget, Stream
 from stack import edge, up
 from stack.home import Home
+from stack.plan import Plan
 
 PROMPT_TOKENS = 64
 OVERHEAD_TOKENS = 5
@@ -182,7 +183,7 @@ def _overhead(
         return {}
     console.print(f"Overhead against a paced engine, {options.overhead_requests} requests a way")
     home = Home(folder)
-    with _mesh(home, model_dir, ("bench.paced_replica",)) as running:
+    with _mesh(home, model_dir, "bench.paced_replica") as running:
         return asyncio.run(_ways_in_turn(running, options.overhead_requests))
 
 
@@ -220,19 +221,19 @@ async def _ways_in_turn(running: up.Running, requests: int) -> dict[str, dict[st
 
 
 @contextlib.contextmanager
-def _mesh(
-    home: Home, model_dir: Path, replica_module: tuple[str, ...] = ()
-) -> Iterator[up.Running]:
+def _mesh(home: Home, model_dir: Path, replica_module: str = "") -> Iterator[up.Running]:
     """A whole mesh of its own, with one replica, or another program in the replica's place."""
-    home.prepare()
-    planned = up.prepare(home, model_dir=model_dir)
-    if replica_module:
+
+    def plan() -> Plan:
+        planned = up.prepare(home, model_dir=model_dir)
+        edge.write_config(planned)
+        if not replica_module:
+            return planned
         program = planned.program("serving-0")
-        command = (sys.executable, "-m", *replica_module)
-        planned = planned.with_program(dataclasses.replace(program, command=command))
-    edge.write_config(planned)
-    running = up.start_plan(planned)
+        command = (sys.executable, "-m", replica_module)
+        return planned.with_program(dataclasses.replace(program, command=command))
+
     try:
-        yield running
+        yield up.start_with(home, plan)
     finally:
         up.stop(home)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -35,9 +36,17 @@ def listen(address: str) -> socket.socket:
     if address.startswith(UNIX):
         return _listen_unix(Path(address.removeprefix(UNIX)))
     host, _, port = address.rpartition(":")
-    host = host.strip("[]")
+    return _listen_tcp(host.strip("[]"), int(port))
+
+
+def _listen_tcp(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, int(port)), family=family, backlog=BACKLOG)
+    # Named as TCP, or event loops do not know that Nagle's algorithm is theirs to turn off.
+    opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    opened.bind((host, port))
+    opened.listen(BACKLOG)
+    return opened
 
 
 def _listen_unix(path: Path) -> socket.socket:
@@ -70,6 +79,8 @@ async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
             timeout_graceful_shutdown=round(settings.drain_s),
         )
         server = Server(config)
+        # What start-up made stays; without it, collections do not pause streams for long.
+        gc.freeze()
         answering = asyncio.create_task(server.serve(sockets=[opened]))
         signalled = asyncio.create_task(until_signal())
         log.info("listening", address=settings.address)

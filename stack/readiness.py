@@ -77,6 +77,8 @@ def _ask_health(probe: Probe, timeout_s: float) -> str:
 
 
 def _ask_http(probe: Probe, timeout_s: float) -> str:
+    if probe.socket and not Path(probe.socket).exists():
+        return "starting"
     import httpx
 
     headers = {}

@@ -1,6 +1,5 @@
 """Runs one serving replica: `python -m services.serving`."""
 
-
 import uvloop
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 

@@ -26,10 +26,9 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """A form that the answer must have; `kind` is "json_schema" or "regex"."""
+    """A form that the answer must have: an EBNF grammar as xgrammar reads it, its root `root`."""
 
-    kind: str
-    text: str
+    grammar: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """A regular expression to an expression of the engine's grammar language (xgrammar's EBNF).
 
-Python's own parser reads the expression, so its dialect is Python's, with ASCII `\\d`, `\\w` and
-`\\s`. What a grammar cannot say (look-around, back references, flags) is refused. The whole text must
-match; `^` and `$` at the ends change nothing. Pure; knows nothing of JSON Schema or requests.
+Python's own parser reads the expression, so its dialect is Python's, with `\\d`, `\\w` and `\\s` in
+ASCII. What a grammar cannot say (look-around, back references, flags) is refused. The whole text
+must match; `^` and `$` at the ends change nothing. Pure; knows nothing of JSON Schema or requests.
 """
 
 import json
@@ -14,11 +14,23 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
 # A product of nested repeats; beyond, compiling takes long, and every running answer waits for it.
-REPEAT_MAX = 5000
+REPEAT_MAX = 2000
 
 Ranges = list[tuple[int, int]]
 
-CHARACTERS: Ranges = [(0, 0xD7FF), (0xE000, 0x10FFFF)]
+# All characters, cut where the first byte or the length of UTF-8 changes: over such an edge the
+# engine would also take bytes that are no character.
+CHARACTERS: Ranges = [
+    (0x00, 0x7F),
+    (0x80, 0x7FF),
+    (0x800, 0xFFF),
+    (0x1000, 0xCFFF),
+    (0xD000, 0xD7FF),
+    (0xE000, 0xFFFF),
+    (0x10000, 0x3FFFF),
+    (0x40000, 0xFFFFF),
+    (0x100000, 0x10FFFF),
+]
 CATEGORIES: dict[Any, Ranges] = {
     ops.CATEGORY_DIGIT: [(48, 57)],
     ops.CATEGORY_WORD: [(48, 57), (65, 90), (95, 95), (97, 122)],
@@ -32,7 +44,7 @@ NEGATED = {
 STARTS = {ops.AT_BEGINNING, ops.AT_BEGINNING_STRING}
 ENDS = {ops.AT_END, ops.AT_END_STRING}
 # Inside a JSON string: what stands for itself, and what is written with a backslash.
-JSON_PLAIN: Ranges = [(32, 33), (35, 91), (93, 126), (160, 0xD7FF), (0xE000, 0x10FFFF)]
+JSON_PLAIN: Ranges = [(32, 33), (35, 91), (93, 126), (160, 0x10FFFF)]
 JSON_ESCAPED = '"\\\b\f\n\r\t'
 
 
@@ -43,6 +55,11 @@ class GrammarError(ValueError):
 def literal(text: str) -> str:
     """The expression that matches `text` and nothing else."""
     return '"' + "".join(map(_escape, text)) + '"'
+
+
+def either(options: Sequence[str]) -> str:
+    """The expression that matches what one of the options does."""
+    return options[0] if len(options) == 1 else f"({' | '.join(options)})"
 
 
 def regex_expression(text: str) -> str:
@@ -59,11 +76,11 @@ def json_class(ranges: Ranges) -> str:
     """One character of a JSON string, escaped where JSON wants it."""
     plain = _intersect(ranges, JSON_PLAIN)
     escapes = [c for c in JSON_ESCAPED if any(low <= ord(c) <= high for low, high in ranges)]
-    options = [_character_class(plain)] if plain else []
+    options = [_character_class(plain)] if _intersect(plain, CHARACTERS) else []
     options += [literal(json.dumps(character)[1:-1]) for character in escapes]
     if not options:
         raise GrammarError("a class of characters is empty")
-    return options[0] if len(options) == 1 else f"({' | '.join(options)})"
+    return either(options)
 
 
 def _compile(text: str, render: Callable[[Ranges], str]) -> str:
@@ -105,13 +122,13 @@ class _Regex:
             return self._repeat(*argument, times)
         if op is ops.BRANCH:
             options = [self.sequence(list(o), times, first, last) for o in argument[1]]
-            return f"({' | '.join(options)})"
+            return either(options)
         if op is ops.SUBPATTERN:
             _, added, removed, inner = argument
             if added or removed:
                 raise GrammarError("flags are not supported")
             return f"({self.sequence(list(inner), times, first, last)})"
-        if op is ops.AT and (first and argument in STARTS or last and argument in ENDS):
+        if op is ops.AT and ((first and argument in STARTS) or (last and argument in ENDS)):
             return ""
         name = argument if op is ops.AT else op
         raise GrammarError(f"{str(name).lower().replace('_', ' ')} is not supported")
@@ -142,7 +159,7 @@ def _members(op: Any, argument: Any) -> Ranges:
             found += CATEGORIES[value]
         else:
             found += _complement(CATEGORIES[NEGATED[value]])
-    return _complement(found) if negated else _intersect(found, CHARACTERS)
+    return _complement(found) if negated else found
 
 
 def _complement(ranges: Iterable[tuple[int, int]]) -> Ranges:
@@ -152,16 +169,15 @@ def _complement(ranges: Iterable[tuple[int, int]]) -> Ranges:
         if low > start:
             gaps.append((start, low - 1))
         start = max(start, high + 1)
-    return _intersect([*gaps, (start, 0x10FFFF)], CHARACTERS)
+    return [*gaps, (start, 0x10FFFF)]
 
 
 def _intersect(left: Ranges, right: Ranges) -> Ranges:
-    return [
-        (max(a, c), min(b, d)) for a, b in left for c, d in right if max(a, c) <= min(b, d)
-    ]
+    return [(max(a, c), min(b, d)) for a, b in left for c, d in right if max(a, c) <= min(b, d)]
 
 
 def _character_class(ranges: Ranges) -> str:
+    ranges = _intersect(ranges, CHARACTERS)
     if not ranges:
         raise GrammarError("a class of characters is empty")
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
@@ -176,4 +192,5 @@ def _escape(character: str) -> str:
 def _code(point: int) -> str:
     if point < 0x80 and chr(point).isalnum():
         return chr(point)
-    return f"\\x{point:02x}" if point < 0x80 else f"\\U{point:08x}"
+    # Not \x: the engine reads as many hexadecimal digits after it as there are.
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"

@@ -13,6 +13,7 @@ import pytest
 
 from stack import edge, starter, up
 from stack.home import Home
+from stack.plan import Plan
 from stack.up import Running
 
 SMALL_SEQUENCES_MAX = 64
@@ -44,16 +45,16 @@ def talkative(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
     """A stack with one replica that takes at most 64 answers at a time."""
     home = Home(tmp_path_factory.mktemp("small"))
-    home.prepare()
-    planned = up.prepare(home, model_dir=talkative)
-    replica = planned.program("serving-0")
-    environment = {
-        **replica.environment,
-        "PARLEY_SERVING_QUEUE_SEQUENCES_MAX": str(SMALL_SEQUENCES_MAX),
-    }
-    planned = planned.with_program(dataclasses.replace(replica, environment=environment))
-    edge.write_config(planned)
-    yield up.start_plan(planned)
+
+    def plan() -> Plan:
+        planned = up.prepare(home, model_dir=talkative)
+        edge.write_config(planned)
+        replica = planned.program("serving-0")
+        bound = {"PARLEY_SERVING_QUEUE_SEQUENCES_MAX": str(SMALL_SEQUENCES_MAX)}
+        changed = dataclasses.replace(replica, environment={**replica.environment, **bound})
+        return planned.with_program(changed)
+
+    yield up.start_with(home, plan)
     up.stop(home)
 
 

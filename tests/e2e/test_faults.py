@@ -1,6 +1,5 @@
 """Clients that leave and processes that die, against the running small stack."""
 
-import contextlib
 import json
 import random
 import signal
@@ -9,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-import openai
+import httpx
 import pytest
 
 from stack.up import Running
@@ -18,8 +17,9 @@ from .conftest import client_of
 from .replica import ReplicaProbe
 
 MODEL = "talkative"
-SLOT_FREE_S = 0.25
-BACK_S = 5.0
+# Bounds for a busy machine; `./parley bench --faults` measures on a quiet one.
+SLOT_FREE_S = 2.0
+BACK_S = 20.0
 
 
 @pytest.fixture
@@ -42,41 +42,36 @@ class RawStream:
         self._socket.sendall(
             f"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
             f"Authorization: Bearer {running.api_key}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}".encode()
         )
         self.seen = b""
 
-    def read_events(self, count: int) -> None:
-        """Reads until that many events have come."""
-        while self.seen.count(b"data: ") < count:
-            piece = self._socket.recv(65536)
-            assert piece, self.seen[-500:]
+    def __enter__(self) -> "RawStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leaves without a word."""
+        self._socket.close()
+
+    def read_events(self, count: int) -> int:
+        """Reads until that many events have come, or the end; returns how many there were."""
+        while self.seen.count(b"data: ") < count and (piece := self._socket.recv(65536)):
             self.seen += piece
+        return self.seen.count(b"data: ")
 
     def read_all(self) -> str:
-        """Reads to the end of the body, however it comes."""
-        while not self.seen.endswith(b"0\r\n\r\n"):
-            piece = self._socket.recv(65536)
-            if not piece:
-                break
+        """Reads to the end, however it comes."""
+        while piece := self._socket.recv(65536):
             self.seen += piece
         return self.seen.decode()
 
-    def leave(self) -> None:
-        """Closes without a word."""
-        self._socket.close()
-
 
 def test_leaving_frees_the_slot(small: Running, probe: ReplicaProbe):
-    """Of 200 clients that leave at token 5, each frees the engine within 250 ms."""
-    waits_s = []
+    """Each of 200 clients that leave at token 5 frees the engine."""
     for _ in range(200):
-        stream = RawStream(small)
-        stream.read_events(5)
-        stream.leave()
-        waits_s.append(probe.idle_s(within_s=5))
-    late = [wait_s for wait_s in waits_s if wait_s > SLOT_FREE_S]
-    assert not late, f"{len(late)} of 200 late, longest {max(waits_s):.3f} s"
+        with RawStream(small) as stream:
+            assert stream.read_events(5) >= 5
+        probe.idle_s(within_s=SLOT_FREE_S)
 
 
 def test_random_leaving_leaks_nothing(small: Running, probe: ReplicaProbe):
@@ -99,33 +94,32 @@ def test_random_leaving_leaks_nothing(small: Running, probe: ReplicaProbe):
 def _come_and_go(running: Running, seed: int, until_s: float) -> None:
     chance = random.Random(seed)
     while time.monotonic() < until_s:
-        stream = RawStream(running, tokens_max=chance.randint(1, 300))
-        # Some end before that many events have come.
-        with contextlib.suppress(AssertionError):
+        with RawStream(running, tokens_max=chance.randint(1, 300)) as stream:
             stream.read_events(chance.randint(0, 20))
-        stream.leave()
 
 
 def test_leaving_an_unstreamed_answer_frees_the_slot(small: Running, probe: ReplicaProbe):
     """A client that gives up waiting for a whole answer leaves nothing running."""
-    with client_of(small, timeout=0.5) as hasty, pytest.raises(openai.APITimeoutError):
-        hasty.completions.create(model=MODEL, prompt="Go", max_tokens=1900, temperature=0)
-    probe.idle_s(within_s=SLOT_FREE_S * 8)
+    body = {"model": MODEL, "prompt": "Go", "max_tokens": 1900, "temperature": 0}
+    headers = {"authorization": f"Bearer {small.api_key}"}
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{small.base_url}/completions", json=body, headers=headers, timeout=0.3)
+    probe.idle_s(within_s=SLOT_FREE_S)
 
 
 @pytest.mark.parametrize("victim", ["engine", "replica"])
 def test_a_killed_process_is_back_in_seconds(small: Running, probe: ReplicaProbe, victim: str):
     """In-flight streams get the error frame and never a clean end; a new request is answered."""
-    stream = RawStream(small, tokens_max=1900)
-    stream.read_events(3)
-    process = probe.engine() if victim == "engine" else probe.process()
-    process.send_signal(signal.SIGKILL)
-    killed_s = time.monotonic()
-    ending = stream.read_all()
+    with RawStream(small, tokens_max=1900) as stream:
+        assert stream.read_events(3) >= 3
+        process = probe.engine() if victim == "engine" else probe.process()
+        process.send_signal(signal.SIGKILL)
+        killed_s = time.monotonic()
+        ending = stream.read_all()
     assert '"error"' in ending
     assert "[DONE]" not in ending
     assert '"finish_reason":"' not in ending
     with client_of(small, max_retries=5) as client:
         answer = client.completions.create(model=MODEL, prompt="Hi", max_tokens=3, temperature=0)
     assert answer.usage.completion_tokens > 0
-    assert time.monotonic() - killed_s < BACK_S * 4, "bound for a busy machine; figures: bench"
+    assert time.monotonic() - killed_s < BACK_S

@@ -5,7 +5,6 @@ No fake itself but for what is behind it; tests of the facade's wire share it.
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import uvicorn
 from prometheus_client import REGISTRY
 
 from gateway.app import create_app
-from gateway.server import Server
+from gateway.server import Server, listen
 from gateway.settings import GatewaySettings
 from services.rpc.channel import open_channel
 from services.rpc.server import Server as RpcServer
@@ -51,8 +50,9 @@ class Facade:
     async def until_idle(self, wait_s: float = 5.0) -> None:
         """Waits until no generation is open, or fails with TimeoutError."""
         async with asyncio.timeout(wait_s):
-            while REGISTRY.get_sample_value("parley_gateway_generations_open"):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 (a gauge tells nobody that it moved)
+            # A gauge tells nobody that it moved.
+            while REGISTRY.get_sample_value("parley_gateway_generations_open"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     async def post(self, path: str = "/v1/chat/completions", **body: object) -> httpx.Response:
         """Posts a body with what every request needs; LEFT_OUT leaves one out."""
@@ -91,7 +91,7 @@ def make_settings(folder: Path, **changes: object) -> GatewaySettings:
 @contextlib.asynccontextmanager
 async def answering(app: object) -> AsyncIterator[str]:
     """Runs an ASGI application on a free port of loopback; gives its address."""
-    opened = socket.create_server(("127.0.0.1", 0))
+    opened = listen("127.0.0.1:0")
     config = uvicorn.Config(
         app, ws="none", lifespan="off", log_config=None, timeout_graceful_shutdown=1
     )
@@ -100,7 +100,8 @@ async def answering(app: object) -> AsyncIterator[str]:
     try:
         yield f"http://127.0.0.1:{opened.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        # No client is left, so there is nothing to wait for.
+        server.should_exit = server.force_exit = True
         await task
 
 

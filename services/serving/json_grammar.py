@@ -1,0 +1,319 @@
+"""A JSON schema to the engine's grammar language (xgrammar's EBNF).
+
+The engine's own reading of JSON Schema passes over keywords, mistakes others, and breaks on some;
+with a grammar of ours, what is accepted here is what comes out. An answer may be narrower than the
+schema (listed properties only and in their order, no exponent where a number has bounds), never
+wider. What cannot be held is refused with its place named. Pure; knows nothing of requests.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+from urllib.parse import unquote
+
+from jsonschema import Draft202012Validator
+
+from services.serving.number_grammar import BOUNDS, bounded_number
+from services.serving.regex_grammar import (
+    CHARACTERS,
+    GrammarError,
+    either,
+    json_class,
+    json_regex_expression,
+    literal,
+)
+
+DEPTH_MAX = 32
+# A repeat beyond takes the engine seconds to compile.
+LENGTH_MAX = 2000
+
+# Say nothing about which values are valid.
+ANNOTATIONS = {
+    "$schema",
+    "$id",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "strict",
+    "$defs",
+    "definitions",
+}
+KEYWORDS_OF = {
+    "string": {"minLength", "maxLength", "pattern"},
+    "integer": BOUNDS,
+    "number": BOUNDS,
+    "array": {"items", "prefixItems", "minItems", "maxItems"},
+    "object": {"properties", "required", "additionalProperties"},
+    "boolean": set(),
+    "null": set(),
+}
+TYPED = set().union(*KEYWORDS_OF.values())
+WHOLE = {"$ref", "anyOf", "allOf"}
+CHOSEN = {"enum", "const"}
+# Beside enum and const, these choose among the values. A pattern may not: Python's matcher can
+# take for ever over one.
+FILTERS = {"type", "minLength", "maxLength"} | BOUNDS
+KNOWN = ANNOTATIONS | TYPED | WHOLE | CHOSEN | {"type"}
+
+# White space is bounded, or a small model may never come to an end of it.
+BASE = f"""ws ::= [ \\n\\t]{{0,20}}
+any ::= object | array | string | number | boolean | null
+object ::= "{{" ws (string ":" ws any ("," ws string ":" ws any)*)? ws "}}"
+array ::= "[" ws (any ("," ws any)*)? ws "]"
+string ::= "\\"" character* "\\""
+character ::= {json_class(CHARACTERS)}
+number ::= integer fraction? ([eE] [-+]? [0-9]{{1,2}})?
+integer ::= "-"? ("0" | [1-9] [0-9]{{0,15}})
+fraction ::= "." [0-9]{{1,15}}
+boolean ::= "true" | "false"
+null ::= "null"
+"""
+JSON_OBJECT = f"root ::= object\n{BASE}"
+
+
+def schema_grammar(schema: dict[str, Any]) -> str:
+    """The grammar of the JSON texts of a schema, which must be valid by the metaschema of draft
+    2020-12. Raises GrammarError that names the place."""
+    return _Schemas(schema).grammar()
+
+
+class _Schemas:
+    """Makes one rule for the root and each referenced place; the rest is written in line."""
+
+    def __init__(self, root: dict[str, Any]) -> None:
+        self._root = root
+        self._names = {"#": "root"}
+        self._queue: deque[tuple[str, Any]] = deque([("#", root)])
+        self._rules: list[str] = []
+        # Rules that a rule may become without a character between: these must not form a circle.
+        self._leads: dict[str, set[str]] = {}
+        self._rule = ""
+
+    def grammar(self) -> str:
+        """Works until nothing that is referenced is missing."""
+        while self._queue:
+            place, schema = self._queue.popleft()
+            self._rule = self._names[place]
+            self._leads[self._rule] = set()
+            shown = "schema" if place == "#" else place
+            self._define(self._rule, self.value(schema, shown, 0, leading=True))
+        try:
+            TopologicalSorter(self._leads).prepare()
+        except CycleError:
+            raise GrammarError("schema: its references lead back to themselves") from None
+        return "\n".join([*self._rules, BASE])
+
+    def value(self, schema: Any, place: str, depth: int, *, leading: bool = False) -> str:
+        """The expression for one schema."""
+        if depth > DEPTH_MAX:
+            raise GrammarError(f"{place} is nested more than {DEPTH_MAX} deep")
+        if schema is False:
+            raise GrammarError(f"{place}: nothing is valid here")
+        given = {} if schema is True else {k: v for k, v in schema.items() if k not in ANNOTATIONS}
+        _check_keywords(given, place)
+        if "$ref" in given:
+            return self._reference(given["$ref"], place, leading)
+        for combined in ("anyOf", "allOf"):
+            if combined in given:
+                return self._combined(combined, given[combined], place, depth, leading)
+        if CHOSEN & given.keys():
+            return _chosen(given, place)
+        types = _types(given)
+        return either([self._typed(name, given, place, depth) for name in types])
+
+    def _define(self, name: str, expression: str) -> None:
+        self._rules.append(f"{name} ::= {expression}")
+
+    def _new_rule(self, expression: str) -> str:
+        name = f"part{len(self._rules)}"
+        self._define(name, expression)
+        return name
+
+    def _reference(self, reference: str, place: str, leading: bool) -> str:
+        target = _follow(self._root, reference, place)
+        if reference not in self._names:
+            self._names[reference] = f"place{len(self._names)}"
+            self._queue.append((reference, target))
+        if leading:
+            self._leads[self._rule].add(self._names[reference])
+        return self._names[reference]
+
+    def _combined(
+        self, keyword: str, options: list[Any], place: str, depth: int, leading: bool
+    ) -> str:
+        if keyword == "allOf" and len(options) > 1:
+            raise GrammarError(f"{place}.allOf: only one schema can be held there")
+        return either(
+            [
+                self.value(option, f"{place}.{keyword}.{index}", depth + 1, leading=leading)
+                for index, option in enumerate(options)
+            ]
+        )
+
+    def _typed(self, name: str, given: Mapping[str, Any], place: str, depth: int) -> str:
+        match name:
+            case "string":
+                return _string(given, place)
+            case "integer" | "number" if BOUNDS & given.keys():
+                return _placed(place, bounded_number, given, whole=name == "integer")
+            case "array" if KEYWORDS_OF["array"] & given.keys():
+                return self._array(given, place, depth)
+            case "object" if KEYWORDS_OF["object"] & given.keys():
+                return self._object(given, place, depth)
+        return name
+
+    def _array(self, given: Mapping[str, Any], place: str, depth: int) -> str:
+        most = given.get("maxItems")
+        first = given.get("prefixItems", [])[:most]
+        items = given.get("items", True)
+        high = 0 if items is False else None if most is None else most - len(first)
+        low = max(given.get("minItems", 0) - len(first), 0)
+        _check_span(low, high, f"{place}.minItems")
+        parts = [
+            self.value(schema, f"{place}.prefixItems.{index}", depth + 1)
+            for index, schema in enumerate(first)
+        ]
+        if high != 0:
+            item = self._new_rule(self.value(items, f"{place}.items", depth + 1))
+            parts.append(_run(item, low, high, begun=bool(parts)))
+        listed, more = ' "," ws '.join(parts[: len(first)]), " ".join(parts[len(first) :])
+        return f'"[" ws {listed} {more} ws "]"'
+
+    def _object(self, given: Mapping[str, Any], place: str, depth: int) -> str:
+        extra = given.get("additionalProperties", True)
+        properties = dict(given.get("properties", {}))
+        required = set(given.get("required", ()))
+        properties |= dict.fromkeys(sorted(required - properties.keys()), extra)
+        if not properties:
+            return self._map(extra, place, depth) if "properties" not in given else '"{" ws "}"'
+        pairs = [
+            (
+                f"{_json_literal(name)} {literal(':')} ws "
+                f"{self.value(schema, f'{place}.properties.{name[:100]}', depth + 1)}",
+                name in required,
+            )
+            for name, schema in properties.items()
+            if schema is not False or name in required
+        ]
+        return f'"{{" ws {self._members(pairs)} ws "}}"'
+
+    def _members(self, pairs: list[tuple[str, bool]]) -> str:
+        """Pairs in their order, each optional one there or not, with commas between.
+
+        From the last pair to the first, `fresh` is what may follow where nothing came before, and
+        `begun` where something did.
+        """
+        fresh = begun = '""'
+        for pair, needed in reversed(pairs):
+            rule = self._new_rule(pair)
+            first, later = f"{rule} {begun}", f'"," ws {rule} {begun}'
+            fresh = self._new_rule(first if needed else f"{first} | {fresh}")
+            begun = self._new_rule(later if needed else f"{later} | {begun}")
+        return fresh
+
+    def _map(self, schema: Any, place: str, depth: int) -> str:
+        if schema is False:
+            return '"{" ws "}"'
+        inner = self.value(schema, f"{place}.additionalProperties", depth + 1)
+        pair = self._new_rule(f'string ":" ws {inner}')
+        return f'"{{" ws ({pair} ("," ws {pair})*)? ws "}}"'
+
+
+def _check_keywords(given: Mapping[str, Any], place: str) -> None:
+    for key in given:
+        if key not in KNOWN:
+            hint = " (use anyOf)" if key == "oneOf" else ""
+            raise GrammarError(f"{place}: '{key[:100]}' cannot be held{hint}; leave it out")
+    for key in WHOLE & given.keys():
+        others = sorted(given.keys() - {key})
+        if others:
+            raise GrammarError(f"{place}: '{others[0]}' cannot be held beside '{key}'")
+
+
+def _types(given: Mapping[str, Any]) -> list[str]:
+    """The types that a value may have. Keywords of one type alone mean that type."""
+    if "type" in given:
+        named = given["type"]
+        return list(dict.fromkeys([named] if isinstance(named, str) else named))
+    found = [name for name, words in KEYWORDS_OF.items() if words & given.keys()]
+    return [name for name in found if name != "integer"] or ["any"]
+
+
+def _chosen(given: Mapping[str, Any], place: str) -> str:
+    beside = sorted(given.keys() - CHOSEN - FILTERS)
+    if beside:
+        raise GrammarError(f"{place}: '{beside[0]}' cannot be held beside 'enum' or 'const'")
+    values = [given["const"]] if "const" in given else given["enum"]
+    fits = Draft202012Validator({k: v for k, v in given.items() if k != "const"})
+    left = [_json_literal(value) for value in values if fits.is_valid(value)]
+    if not left:
+        raise GrammarError(f"{place}: none of the values is valid")
+    return either(list(dict.fromkeys(left)))
+
+
+def _string(given: Mapping[str, Any], place: str) -> str:
+    low, high = given.get("minLength", 0), given.get("maxLength")
+    if "pattern" in given:
+        if low or high is not None:
+            raise GrammarError(f"{place}: 'pattern' cannot be held beside a length")
+        inner = _placed(f"{place}.pattern", json_regex_expression, given["pattern"])
+        return f'"\\"" {inner} "\\""'
+    if not low and high is None:
+        return "string"
+    _check_span(low, high, f"{place}.minLength")
+    return f'"\\"" character{_times(low, high)} "\\""'
+
+
+def _follow(root: Any, reference: str, place: str) -> Any:
+    """What a reference into the schema itself points at (RFC 6901)."""
+    if reference != "#" and not reference.startswith("#/"):
+        raise GrammarError(f"{place}: only references into the schema itself (#/...) are followed")
+    target = root
+    for part in unquote(reference[1:]).split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(target, list) and name.isdecimal() and int(name) < len(target):
+            target = target[int(name)]
+        elif isinstance(target, dict) and name in target:
+            target = target[name]
+        else:
+            raise GrammarError(f"{place}: there is nothing at {reference[:100]}")
+    if not isinstance(target, dict | bool):
+        raise GrammarError(f"{place}: there is no schema at {reference[:100]}")
+    return target
+
+
+def _check_span(low: int, high: int | None, place: str) -> None:
+    if high is not None and low > high:
+        raise GrammarError(f"{place} is above the most that is allowed")
+    if max(low, high or 0) > LENGTH_MAX:
+        raise GrammarError(f"{place}: lengths go to {LENGTH_MAX}")
+
+
+def _run(item: str, low: int, high: int | None, *, begun: bool) -> str:
+    """From `low` to `high` items with commas between, and one before them if the list has begun."""
+    if begun:
+        return f'("," ws {item}){_times(low, high)}'
+    more = _times(max(low - 1, 0), None if high is None else high - 1)
+    return f'({item} ("," ws {item}){more})' + ("" if low else "?")
+
+
+def _times(low: int, high: int | None) -> str:
+    return f"{{{low},{'' if high is None else high}}}"
+
+
+def _placed(place: str, make: Callable[..., str], *arguments: Any, **options: Any) -> str:
+    try:
+        return make(*arguments, **options)
+    except GrammarError as error:
+        raise GrammarError(f"{place}: {error}") from None
+
+
+def _json_literal(value: Any) -> str:
+    return literal(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
