@@ -3,11 +3,14 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from bench.streams import Stream
+
+if TYPE_CHECKING:
+    from bench.faults import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,29 @@ def overhead_table(found: dict[str, dict[str, Spread]]) -> Table:
     return table
 
 
-def to_json(rows: Sequence[Row], overhead: dict[str, dict[str, Spread]]) -> dict[str, Any]:
+def faults_table(found: "Faults") -> Table:
+    """What leaving clients and dying processes cost."""
+    table = Table(title="Leaving and dying, one replica", show_header=False)
+    for name, value in (
+        ("slot free after a client left at token 5, ms p50 / p95 / p99", str(found.slot_free)),
+        ("the same, longest", f"{found.slot_free_ms_max:.0f} ms"),
+        ("a new answer after kill -9 of the engine", f"{found.engine_back_s:.2f} s"),
+        ("a new answer after kill -9 of the replica", f"{found.replica_back_s:.2f} s"),
+        ("requests left at random in the soak", f"{found.soak_requests} in {found.soak_s:g} s"),
+        ("engine restarts in the soak", str(found.engine_restarts_in_soak)),
+        ("memory of replica and engine, before and after", "{} / {} MiB".format(*found.rss_mib)),
+        ("open files, before and after", "{} / {}".format(*found.files)),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def to_json(
+    rows: Sequence[Row], overhead: dict[str, dict[str, Spread]], faults: "Faults | None"
+) -> dict[str, Any]:
     """Everything as JSON values."""
     return {
+        "faults": asdict(faults) if faults else None,
         "throughput": [asdict(r) for r in rows],
         "overhead": {
             way: {k: asdict(v) for k, v in spreads.items()} for way, spreads in overhead.items()

@@ -10,11 +10,13 @@ import json
 import statistics
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import openvino
 
 from services.serving import openvino_worker
+from services.serving.model import ENGINE_FOLDER
 from services.serving.replica import worker_config
 from services.serving.settings import Settings
 
@@ -51,8 +53,10 @@ def prompt(index: int, tokens: int) -> list[int]:
 
 def main() -> None:
     """Loads the model, then measures what each line of standard input asks."""
-    settings = Settings(address="unix:unused", model_dir=sys.argv[1])
-    pipeline = openvino_worker.load(worker_config(settings, context_tokens_max=2048))
+    settings = Settings(address="unix:unused", model_dir=Path(sys.argv[1]))
+    pipeline = openvino_worker.load(
+        worker_config(settings, settings.model_dir / ENGINE_FOLDER, 2048)
+    )
     first_id = 1
     print("ready", flush=True)
     for line in sys.stdin:

@@ -17,17 +17,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench import figures, others
+from bench import faults, figures, others
 from bench.figures import Row, Spread
 from bench.in_process import prompt
 from bench.streams import GrpcTarget, HttpTarget, Stream
 from stack import edge, up
 from stack.home import Home
 from stack.plan import Plan
+
+if TYPE_CHECKING:
+    from training.sizes import Shape
 
 PROMPT_TOKENS = 64
 OVERHEAD_TOKENS = 5
@@ -45,6 +48,9 @@ class Options:
     rate_seconds: float = 20.0
     model_dir: Path | None = None
     transformers: bool = False
+    faults: bool = False
+    leaves: int = 200
+    soak_s: float = 60.0
 
 
 def main(home: Home, options: Options, *, as_json: bool) -> int:
@@ -54,13 +60,16 @@ def main(home: Home, options: Options, *, as_json: bool) -> int:
         model_dir = options.model_dir or _bench_model(home, console)
         rows = _throughput(Path(scratch, "mesh"), model_dir, options, console)
         overhead = _overhead(Path(scratch, "paced"), model_dir, options, console)
+        found = _faults(Path(scratch, "faults"), home, options, console) if options.faults else None
     if as_json:
-        print(json.dumps(figures.to_json(rows, overhead), indent=2))
+        print(json.dumps(figures.to_json(rows, overhead, found), indent=2))
     else:
         out = Console()
         out.print(figures.throughput_table(rows))
         if overhead:
             out.print(figures.overhead_table(overhead))
+        if found:
+            out.print(figures.faults_table(found))
     return int(any(row.errors for row in rows))
 
 
@@ -68,11 +77,29 @@ def _bench_model(home: Home, console: Console) -> Path:
     """The model of DESIGN's measurements: a Llama shape of 32 M random weights, made once."""
     from training import shapes
 
-    folder = home.path / "models" / "bench-32m"
+    return _made(home, "bench-32m", shapes.BENCH_SHAPE, console)
+
+
+def _made(home: Home, name: str, shape: "Shape", console: Console) -> Path:
+    from training import shapes
+
+    folder = home.path / "models" / name
     if not folder.is_dir():
-        console.print("Making the benchmark's model, once (32 M random weights)")
-        shapes.make_random_model(folder, shapes.BENCH_SHAPE)
+        console.print(f"Making the benchmark's model {name}, once, with random weights")
+        shapes.make_random_model(folder, shape)
     return folder
+
+
+def _faults(folder: Path, home: Home, options: Options, console: Console) -> faults.Faults:
+    from training import shapes
+
+    model_dir = _made(home, "bench-tiny", shapes.TINY_SHAPE, console)
+    console.print(f"{options.leaves} clients that leave, {options.soak_s:g} s of soak, two kills")
+    with _mesh(Home(folder), model_dir) as running:
+        target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
+        return asyncio.run(
+            faults.measure(running, target, leaves=options.leaves, soak_s=options.soak_s)
+        )
 
 
 def _throughput(folder: Path, model_dir: Path, options: Options, console: Console) -> list[Row]:

@@ -56,11 +56,11 @@ class HttpTarget:
 
     async def stream(self, prompt_ids: Sequence[int], tokens: int) -> Stream:
         """Sends one streamed, greedy request and reads it to its end."""
-        request = self._request(prompt_ids, tokens)
+        request = self.request(prompt_ids, tokens)
         stream = Stream(time.perf_counter())
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                reader, writer = await self._connect()
+                reader, writer = await self.connect()
                 stream.sent_s = time.perf_counter()
                 writer.write(request)
                 await _read_events(reader, stream)
@@ -69,12 +69,14 @@ class HttpTarget:
             stream.error = stream.error or repr(error)
         return stream
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Opens a connection."""
         if self.socket:
             return await asyncio.open_unix_connection(self.socket)
         return await asyncio.open_connection(self.host, self.port)
 
-    def _request(self, prompt_ids: Sequence[int], tokens: int) -> bytes:
+    def request(self, prompt_ids: Sequence[int], tokens: int) -> bytes:
+        """The bytes of one streamed, greedy request."""
         path = "/v1/chat/completions" if self.chat else "/v1/completions"
         # A chat server gets text of about as many tokens; its own template adds a few.
         words = " ".join(f"w{number % 97}" for number in prompt_ids[: len(prompt_ids) // 2])

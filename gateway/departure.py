@@ -23,10 +23,9 @@ class Departure:
         self._receive = receive
         self._gone = False
 
-    async def __aenter__(self) -> "Departure":
+    async def __aenter__(self) -> None:
         self._task = asyncio.current_task()
         self._watcher = asyncio.create_task(self._watch())
-        return self
 
     async def __aexit__(
         self,
@@ -34,16 +33,12 @@ class Departure:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.forget()
+        self._watcher.cancel()
         if self._gone:
             await self._settle(kind)
             raise errors.ClientLeft from None
         if kind is asyncio.CancelledError:
             raise errors.shutting_down() from None
-
-    def forget(self) -> None:
-        """Stops watching: the answer is complete, and the connection's end means nothing more."""
-        self._watcher.cancel()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -32,34 +32,37 @@ class Server(uvicorn.Server):
 
 
 def listen(address: str) -> socket.socket:
-    """Opens the socket at `unix:/path`, for its owner only, or `host:port`. Raises OSError."""
+    """Opens the socket at `unix:/path`, for its owner only, or `host:port`.
+
+    It listens at once: a path that exists but refuses would look like a dead service. Raises
+    ValueError for what is no address, and OSError that names the one that cannot be had.
+    """
+    opened, place = _make_socket(address)
+    before = os.umask(0o177)
+    try:
+        opened.bind(place)
+        opened.listen(BACKLOG)
+    except OSError as error:
+        opened.close()
+        raise OSError(f"cannot listen on {address}: {error.strerror}") from error
+    finally:
+        os.umask(before)
+    return opened
+
+
+def _make_socket(address: str) -> tuple[socket.socket, str | tuple[str, int]]:
     if address.startswith(UNIX):
-        return _listen_unix(Path(address.removeprefix(UNIX)))
+        path = address.removeprefix(UNIX)
+        # Left behind by a process that was killed; a supervisor never runs two.
+        Path(path).unlink(missing_ok=True)
+        return socket.socket(socket.AF_UNIX), path
     host, _, port = address.rpartition(":")
-    return _listen_tcp(host.strip("[]"), int(port))
-
-
-def _listen_tcp(host: str, port: int) -> socket.socket:
+    place = host.strip("[]"), int(port)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, or event loops do not know that Nagle's algorithm is theirs to turn off.
     opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    opened.bind((host, port))
-    opened.listen(BACKLOG)
-    return opened
-
-
-def _listen_unix(path: Path) -> socket.socket:
-    path.unlink(missing_ok=True)
-    opened = socket.socket(socket.AF_UNIX)
-    before = os.umask(0o177)
-    try:
-        opened.bind(str(path))
-    finally:
-        os.umask(before)
-    # At once: a path that exists but refuses would look like a dead service to the proxy.
-    opened.listen(BACKLOG)
-    return opened
+    return opened, place
 
 
 async def serve(settings: GatewaySettings, opened: socket.socket) -> None:

@@ -52,8 +52,8 @@ class EventStream:
         """Sends the whole response. Raises ParleyError, ApiError or ClientLeft before the headers
         only; after them it never raises."""
         try:
-            async with Departure(receive) as departure:
-                await self._relay(departure, send)
+            async with Departure(receive):
+                await self._relay(send)
         except errors.ClientLeft:
             metrics.DISCONNECTS.labels("streaming" if self._begun else "waiting").inc()
             if not self._begun:
@@ -63,7 +63,7 @@ class EventStream:
                 raise
             await self._break_off(error, send)
 
-    async def _relay(self, departure: Departure, send: Send) -> None:
+    async def _relay(self, send: Send) -> None:
         try:
             chunks = self._make_chunks(await self._admitted(send))
             if first := chunks.first():
@@ -72,7 +72,6 @@ class EventStream:
         finally:
             if self._heart is not None:
                 self._heart.cancel()
-        departure.forget()
         await send({"type": "http.response.body", "body": end})
 
     async def _admitted(self, send: Send) -> pb.Started:

@@ -25,7 +25,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "form-action 'self'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",
-        "trusted-types parley dompurify",
+        "trusted-types dompurify",
     )
 )
 _HEADERS = {

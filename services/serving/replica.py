@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from services.serving.admission import Admission, Limits
@@ -23,7 +24,7 @@ class Replica:
             Limits(settings.sequences_max, settings.queue_sequences_max, settings.queue_tokens_max)
         )
         self.engine = EngineProcess(
-            _worker_config(settings, self.model),
+            worker_config(settings, self.model.engine_folder, self.model.context_tokens_max),
             stall_s_min=settings.stall_s_min,
             load_timeout_s=settings.load_timeout_s,
         )
@@ -45,13 +46,16 @@ class Replica:
         await self.engine.close()
 
 
-def _worker_config(settings: Settings, model: Model) -> dict[str, Any]:
+def worker_config(
+    settings: Settings, engine_folder: Path, context_tokens_max: int
+) -> dict[str, Any]:
+    """What the engine's process is told."""
     return {
-        "model_dir": str(model.engine_folder),
+        "model_dir": str(engine_folder),
         "cache_gib": settings.cache_gib,
         "sequences_max": settings.sequences_max,
         "batch_tokens_max": settings.batch_tokens_max,
         "prefix_caching": settings.prefix_caching,
         "threads": settings.threads,
-        "warm_up_tokens": min(settings.batch_tokens_max, model.context_tokens_max - 8),
+        "warm_up_tokens": min(settings.batch_tokens_max, context_tokens_max - 8),
     }

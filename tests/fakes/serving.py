@@ -40,7 +40,8 @@ class Script:
     dies_of: errors.ParleyError | None = None
     # Left out of the numbering, so that a gap shows.
     skips_at: int | None = None
-    pace_s: float = 0.0
+    # Waited for after the last Finished, before the status.
+    linger: asyncio.Event | None = None
     models: Sequence[pb.LoadedModel] = (
         pb.LoadedModel(
             model=MODEL,
@@ -98,6 +99,8 @@ class FakeServing(pb_grpc.ModelServingServicer):
             async for event in self._events(request):
                 yield event
                 await self.seen.add("sent")
+            if self.script.linger is not None:
+                await self.script.linger.wait()
             await self.seen.add("ended")
         except asyncio.CancelledError:
             await asyncio.shield(self.seen.add("cancelled"))
@@ -156,8 +159,6 @@ class FakeServing(pb_grpc.ModelServingServicer):
     async def _pause(self, position: int) -> None:
         if self.script.resume is not None and position == self.script.resume_at:
             await self.script.resume.wait()
-        if self.script.pace_s:
-            await asyncio.sleep(self.script.pace_s)
 
 
 class _Choice:

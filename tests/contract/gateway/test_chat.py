@@ -149,8 +149,11 @@ async def test_forged_request_id_is_replaced(facade: Facade) -> None:
 
 
 async def test_complete_answer_ends_its_call_as_ok(facade: Facade) -> None:
-    """A replica counts no cancellation for an answer that was read whole."""
-    await facade.post(stream=True)
+    """The client has it all before the status, and a replica counts no cancellation for it."""
+    facade.serving.script.linger = asyncio.Event()
+    reply = await facade.post(stream=True)
+    assert reply.text.endswith("data: [DONE]\n\n")
+    facade.serving.script.linger.set()
     await facade.serving.seen.until("ended")
     assert facade.serving.seen.cancelled == 0
 

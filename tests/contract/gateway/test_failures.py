@@ -159,6 +159,14 @@ async def test_gap_in_the_tokens_is_an_error(facade: Facade) -> None:
     assert reply.headers["x-should-retry"] == "false"
 
 
+async def test_broken_stream_is_cancelled_at_its_replica(facade: Facade) -> None:
+    """What cannot be trusted is not generated to its end."""
+    facade.serving.script.skips_at = 1
+    facade.serving.script.resume, facade.serving.script.resume_at = asyncio.Event(), 3
+    assert (await facade.post()).status_code == 500
+    await facade.serving.seen.until("cancelled", wait_s=1)
+
+
 async def test_deadline_ends_an_answer(settings_with) -> None:
     """504 in our words once `deadline_s` is over."""
     async with running(settings_with(deadline_s=1)) as facade:

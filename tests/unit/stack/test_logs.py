@@ -37,6 +37,7 @@ def test_follow_gives_new_lines_and_goes_on_after_rotation(tmp_path):
     assert next(lines) == ("a", "last")
     with log.open("a") as file:
         file.write("new\n")
+        file.flush()
         # The generator opens its readers before it first waits: at the line above.
         assert next(lines) == ("a", "new")
         file.write("before rotation\n")
@@ -53,8 +54,9 @@ def test_half_a_line_waits_for_its_end(tmp_path):
     lines = logs.follow({"a": log}, 1)
     next(lines)
     with log.open("a") as file:
-        file.write("ha")
+        file.write("whole\nha")
         file.flush()
+        assert next(lines) == ("a", "whole")
         file.write("lf\n")
     assert next(lines) == ("a", "half")
     lines.close()
