@@ -15,14 +15,13 @@ POLL_S = 0.05
 ANSWER_WITHIN_S = 5.0
 
 
-def wait(plan: Plan, program: Program, supervisor: Supervisor, narrator: Narrator) -> float:
-    """Waits until `program` is ready; gives the seconds that took.
+def wait(plan: Plan, program: Program, supervisor: Supervisor, narrator: Narrator) -> None:
+    """Waits until `program` is ready.
 
     Raises StackError with the last lines of its log when it ends, restarts, or is not ready within
     its bound.
     """
-    began = time.monotonic()
-    deadline = began + program.ready_within_s
+    deadline = time.monotonic() + program.ready_within_s
     first_pid = 0
     while True:
         process = supervisor.processes()[program.name]
@@ -30,8 +29,8 @@ def wait(plan: Plan, program: Program, supervisor: Supervisor, narrator: Narrato
         if _has_ended(process, first_pid):
             raise _failure(plan, program, f"{program.name} ended while starting")
         waiting = next((words for p in program.probes if (words := ask(p))), "")
-        if not waiting and process.state == "RUNNING":
-            return time.monotonic() - began
+        if not waiting:
+            return
         if time.monotonic() > deadline:
             seconds = f"within {program.ready_within_s:.0f} s"
             raise _failure(plan, program, f"{program.name} was not ready {seconds} ({waiting})")

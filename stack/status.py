@@ -15,6 +15,8 @@ from stack.supervisor import Process, Supervisor
 
 ANSWER_WITHIN_S = 2.0
 LOG_BYTES_MAX = 1 << 20
+ALIVE = {"STARTING", "RUNNING"}
+WORDS = {"FATAL": "gave up: see its log", "BACKOFF": "ended; it is started again soon"}
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,7 @@ def look(plan: Plan) -> list[Service]:
 
 
 def _look(program: Program, process: Process, starts: dict[str, int]) -> Service:
-    words = {"RUNNING": "", "FATAL": "gave up: see its log"}.get(process.state)
-    if words is None:
-        words = process.state.lower()
+    words = "" if process.state in ALIVE else WORDS.get(process.state, process.state.lower())
     if not words:
         words = next((w for p in program.probes if (w := ask(p, ANSWER_WITHIN_S))), "")
     return Service(

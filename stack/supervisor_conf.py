@@ -1,6 +1,7 @@
 """Writes what supervisord reads. No secret goes in: programs are told files, never values."""
 
 import os
+import resource
 import shlex
 
 from stack.errors import StackError
@@ -11,6 +12,8 @@ LOG_BYTES_MAX = "10MB"
 LOG_BACKUPS = 2
 # A crash at start is tried again after 1 s, 2 s, 3 s, ...; 60 tries are half an hour.
 START_RETRIES = 60
+# A thousand connections at the edge take two files each in Envoy, and the gateway holds its own.
+FILES_MAX = 4096
 
 
 def render(plan: Plan) -> str:
@@ -19,6 +22,12 @@ def render(plan: Plan) -> str:
     Raises StackError for a path that its format cannot hold.
     """
     return "\n".join([_head(plan.home), *(_program(plan.home, p) for p in plan.programs)])
+
+
+def _files_max() -> int:
+    """As many open files as wanted, or as this user may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return FILES_MAX if hard == resource.RLIM_INFINITY else min(FILES_MAX, hard)
 
 
 def _head(home: Home) -> str:
@@ -37,7 +46,7 @@ logfile_backups=1
 pidfile={_value(home.run / "supervisord.pid")}
 umask=077
 nocleanup=true
-minfds=1024
+minfds={_files_max()}
 minprocs=50
 
 [rpcinterface:supervisor]

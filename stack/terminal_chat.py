@@ -35,9 +35,8 @@ class Answer:
 
     @property
     def tokens_per_s(self) -> float:
-        """Speed after the first token."""
-        writing_s = self.total_s - self.first_token_s
-        return (self.tokens - 1) / writing_s if self.tokens > 1 and writing_s > 0 else 0.0
+        """Speed over the whole answer, the wait for its first token included."""
+        return self.tokens / self.total_s if self.total_s else 0.0
 
 
 class Chat:

@@ -78,24 +78,30 @@ def start(
     """
 
     def make_plan() -> Plan:
-        planned = prepare(home, replicas, model_dir, ports, progress)
-        edge.write_config(planned)
-        return planned
+        return prepare(home, replicas, model_dir, ports, progress)
 
-    return start_with(home, make_plan, progress)
+    # Envoy's many messages take seconds to import: time that the replicas need anyway.
+    return start_with(home, make_plan, progress, alongside=edge.write_config)
 
 
-def start_with(home: Home, make_plan: Callable[[], Plan], progress: Narrator = SILENT) -> Running:
+def start_with(
+    home: Home,
+    make_plan: Callable[[], Plan],
+    progress: Narrator = SILENT,
+    *,
+    alongside: Callable[[Plan], None] = lambda plan: None,
+) -> Running:
     """Starts what `make_plan` plans, unless a stack runs in `home` already; else as `start`.
 
-    `make_plan` is called while the home's lock is held and its folders are there.
+    `make_plan` is called while the home's lock is held and its folders are there; `alongside` is
+    called while the programs of the first wave start.
     """
     home.prepare()
     with holding(home, progress):
         if running := find(home):
             return running
         mend(home, progress)
-        return _start_plan(make_plan(), progress)
+        return _start_plan(make_plan(), progress, alongside)
 
 
 def prepare(
@@ -119,19 +125,22 @@ def prepare(
     )
 
 
-def _start_plan(planned: Plan, progress: Narrator) -> Running:
+def _start_plan(planned: Plan, progress: Narrator, alongside: Callable[[Plan], None]) -> Running:
     """Starts exactly this plan, wave by wave; stops all of it again when one part fails."""
     supervisor = Supervisor(planned.home)
     keys.write_private(planned.home.supervisor_config, supervisor_conf.render(planned))
     record.write(planned, record.STARTING)
     try:
         _launch(supervisor)
-        for wave in planned.waves():
+        for number, wave in enumerate(planned.waves()):
+            began = time.monotonic()
             for program in wave:
                 supervisor.start(program.name)
+            if number == 0:
+                alongside(planned)
             for program in wave:
-                seconds = readiness.wait(planned, program, supervisor, progress)
-                progress.done(program.name, f"ready in {seconds:.1f} s")
+                readiness.wait(planned, program, supervisor, progress)
+                progress.done(program.name, f"ready in {time.monotonic() - began:.1f} s")
     except BaseException:
         progress.note("Stopping what was started.")
         stop_all(planned, SILENT)

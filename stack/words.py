@@ -62,7 +62,7 @@ class Teller:
             if self._bar is None or self._task is None:
                 self._bar, self._task = self._new_bar(name)
             self._bar.update(self._task, completed=done, words=words)
-        elif done >= self._told + QUARTER:
+        elif self._told + QUARTER <= done < 1:
             self._told = done
             talk.print(f"  {escape(name):<{NAME_WIDTH}} {done:4.0%}  {escape(words)}")
 

@@ -27,9 +27,9 @@ TOPIC_WEIGHTS = {
     "parley": 0.20,
     "parts": 0.06,
     "definitions": 0.08,
-    "capitals": 0.13,
-    "facts": 0.13,
-    "sums": 0.12,
+    "capitals": 0.15,
+    "facts": 0.09,
+    "sums": 0.14,
     "limits": 0.02,
     "refusals": 0.15,
 }

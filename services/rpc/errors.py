@@ -18,16 +18,22 @@ Messages say what happened and what to do, and hold nothing internal. Knows neit
 service.
 """
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 DOMAIN = "parley"
 STATUS_DETAILS_KEY = "grpc-status-details-bin"
 RETRY_DELAY_S_MAX = 60.0
+# How gRPC's core tells of a peer that died during a call, also where a proxy stands between.
+_RESET = re.compile(r"RST_STREAM|Stream removed|Socket closed|Connection reset")
+_RESET_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
 class ParleyError(Exception):
@@ -137,10 +143,13 @@ def from_status(code: grpc.StatusCode, message: str, details: bytes | None) -> P
     """Makes the error that a peer meant from what came over the wire.
 
     `details` is the value of `grpc-status-details-bin`, or None. A peer that is not ours, or gone,
-    sends none: its words are kept for the log, and the reason is the code's name.
+    sends none: its words are kept for the log, and the reason is the code's name. A stream that was
+    cut off by a dying peer is Unavailable: gRPC blames the peer for it, but another may answer.
     """
-    kind = _BY_CODE.get(code, Internal)
     info, retry_after_s = _read_details(details)
+    if not info.reason and code in _RESET_CODES and _RESET.search(message):
+        code = grpc.StatusCode.UNAVAILABLE
+    kind = _BY_CODE.get(code, Internal)
     return kind(
         message,
         reason=info.reason or code.name,
@@ -174,8 +183,9 @@ def _pack(
 def _read_details(details: bytes | None) -> tuple[error_details_pb2.ErrorInfo, float | None]:
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     retry_after_s: float | None = None
-    if details:
-        for packed in status_pb2.Status.FromString(details).details:
+    # A peer that is not ours may send anything.
+    with suppress(DecodeError):
+        for packed in status_pb2.Status.FromString(details or b"").details:
             if packed.Unpack(retry):
                 retry_after_s = retry.retry_delay.ToMilliseconds() / 1000
             else:

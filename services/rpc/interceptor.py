@@ -6,6 +6,7 @@ our errors become their status, and anything else is logged and answered by a fi
 that are themselves streams (reflection) pass through untouched.
 """
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
@@ -30,10 +31,14 @@ class _Undecodable:
 
 
 class Interceptor(grpc.aio.ServerInterceptor):
-    """Wraps each RPC. Safe to share between servers."""
+    """Wraps each RPC. A reader of a stream that takes nothing for `send_timeout_s` is cut off.
 
-    def __init__(self) -> None:
+    Safe to share between servers.
+    """
+
+    def __init__(self, send_timeout_s: float) -> None:
         self._validator = protovalidate.Validator()
+        self._send_timeout_s = send_timeout_s
 
     async def intercept_service(
         self,
@@ -58,31 +63,52 @@ class Interceptor(grpc.aio.ServerInterceptor):
         self, behave: Callable[[Any, Context], Awaitable[Any]], known: "_KnownCall"
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         async def answer(request: Any, context: Context) -> Any:
-            with known.measured() as call:
+            with known:
                 try:
                     self._check(request)
                     return await behave(request, context)
                 except Exception as error:
-                    await call.fail(error, context)
+                    await known.fail(error, context)
 
         return answer
 
     def _streamed(
-        self, behave: Callable[[Any, Context], AsyncGenerator[Any]], known: "_KnownCall"
+        self,
+        behave: Callable[[Any, Context], AsyncGenerator[Any] | Awaitable[None]],
+        known: "_KnownCall",
     ) -> Callable[[Any, Context], Awaitable[None]]:
         async def answer(request: Any, context: Context) -> None:
-            with known.measured() as call:
+            with known:
                 try:
                     self._check(request)
-                    # Closed here, not by the garbage collector: a cancelled call frees its slot
-                    # now.
-                    async with aclosing(behave(request, context)) as responses:
-                        async for response in responses:
-                            await context.write(response)
+                    await self._send_all(behave(request, context), context)
                 except Exception as error:
-                    await call.fail(error, context)
+                    await known.fail(error, context)
 
         return answer
+
+    async def _send_all(
+        self, responses: AsyncGenerator[Any] | Awaitable[None], context: Context
+    ) -> None:
+        """Sends what a method yields; a method that yields nothing sends by itself, as
+        Health.Watch."""
+        if isinstance(responses, Awaitable):
+            await responses
+            return
+        # Closed here, not by the garbage collector: a cancelled call frees its slot now.
+        async with aclosing(responses):
+            async for response in responses:
+                await self._send(response, context)
+
+    async def _send(self, response: Any, context: Context) -> None:
+        try:
+            async with asyncio.timeout(self._send_timeout_s):
+                await context.write(response)
+        except TimeoutError:
+            raise errors.DeadlineExceeded(
+                f"Nothing of the answer was read for {self._send_timeout_s:g} s.",
+                reason="READER_TOO_SLOW",
+            ) from None
 
     def _check(self, request: Message | _Undecodable) -> None:
         if isinstance(request, _Undecodable):
@@ -107,14 +133,9 @@ class _KnownCall:
         self._code = grpc.StatusCode.OK
         self._started_s = 0.0
 
-    def measured(self) -> "_KnownCall":
-        return self
-
-    def __enter__(self) -> "_KnownCall":
-        structlog.contextvars.clear_contextvars()
+    def __enter__(self) -> None:
         logs.bind_request_id(self._request_id)
         self._started_s = time.monotonic()
-        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._code is grpc.StatusCode.OK and kind is not None:

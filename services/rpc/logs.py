@@ -10,6 +10,7 @@ import sys
 import uuid
 
 import structlog
+from structlog.typing import EventDict
 
 REQUEST_ID_KEY = "x-request-id"
 # What Envoy and the common SDKs send, and nothing that could forge a log line.
@@ -19,7 +20,12 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 def configure(service: str) -> None:
     """Sets logging up for the whole process, standard library's loggers included. Call it once,
     first."""
+
+    def name(_logger: object, _method: str, event: EventDict) -> EventDict:
+        return {**event, "service": service}
+
     shared = [
+        name,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -43,7 +49,6 @@ def configure(service: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 def bind_request_id(given: str | None) -> str:

@@ -1,9 +1,16 @@
 """Prometheus metrics that every gRPC server has, and the port that shows them.
 
+A port that is taken ends the process: a replica whose figures nobody can read is set up wrongly.
 Names follow the Prometheus rules (units last, `_total` for counts). The port is on loopback only.
 """
 
+import sys
+
 from prometheus_client import Counter, Histogram, start_http_server
+
+from services.rpc.settings import EXIT_BAD_SETTINGS
+
+LOOPBACK = "127.0.0.1"
 
 RPCS = Counter(
     "parley_rpcs_total", "RPCs that ended, by method and status code.", ["method", "code"]
@@ -35,6 +42,14 @@ RPC_DURATION = Histogram(
 
 
 def expose(port: int) -> None:
-    """Shows this process's metrics at http://127.0.0.1:`port`/metrics; 0 shows them nowhere."""
-    if port:
-        start_http_server(port, addr="127.0.0.1")
+    """Shows this process's metrics at http://127.0.0.1:`port`/metrics; 0 shows them nowhere.
+
+    Ends the process, naming the port, when it cannot be opened.
+    """
+    if not port:
+        return
+    try:
+        start_http_server(port, addr=LOOPBACK)
+    except OSError as error:
+        sys.stderr.write(f"parley: metrics port {LOOPBACK}:{port}: {error.strerror}\n")
+        raise SystemExit(EXIT_BAD_SETTINGS) from None

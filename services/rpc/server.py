@@ -33,7 +33,9 @@ class Server:
     def __init__(self, settings: ServerSettings, names: Sequence[str]) -> None:
         self._settings = settings
         self._names = [*names, ""]
-        self.grpc = grpc.aio.server(interceptors=[Interceptor()], options=_options(settings))
+        self.grpc = grpc.aio.server(
+            interceptors=[Interceptor(settings.send_timeout_s)], options=_options(settings)
+        )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection(
@@ -41,15 +43,13 @@ class Server:
         )
 
     async def start(self) -> None:
-        """Opens the port. Raises OSError with the address when it is taken."""
+        """Opens the port. Raises OSError with the address when it cannot be had."""
         await self.set_serving(False)
         address = self._settings.address
         try:
-            bound = self.grpc.add_insecure_port(address)
+            self.grpc.add_insecure_port(address)
         except RuntimeError:
-            bound = 0
-        if not bound and not address.startswith(UNIX):
-            raise OSError(f"cannot listen on {address}: is something else there?")
+            raise OSError(f"cannot listen on {address}: is something else there?") from None
         if address.startswith(UNIX):
             Path(address.removeprefix(UNIX)).chmod(0o600)  # noqa: ASYNC240 (at start-up, once)
         await self.grpc.start()
@@ -108,9 +108,9 @@ async def run(server: Server, on_drain: Callable[[], Awaitable[None]] | None = N
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
         *KEEPALIVE_OPTIONS,
-        # Allow clients to ping as often as ours do; the default answers too_many_pings and hangs
-        # up.
-        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        # A proxy pings every few seconds to notice frozen replicas; the default takes that for an
+        # attack, answers too_many_pings and hangs up.
+        ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.max_receive_message_length", settings.message_bytes_max),
         ("grpc.max_send_message_length", settings.message_bytes_max),

@@ -35,6 +35,9 @@ class ServerSettings(BaseSettings):
     message_bytes_max: int = Field(
         2 << 20, ge=1 << 10, le=64 << 20, description="Largest message taken."
     )
+    send_timeout_s: float = Field(
+        60, gt=0, le=3600, description="Longest wait for a reader that takes nothing of a stream."
+    )
     streams_max: int = Field(1000, ge=1, description="Most RPCs at a time on one connection.")
 
 

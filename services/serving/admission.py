@@ -4,7 +4,6 @@ Each sequence promises its prompt's and its answer's tokens. What would exceed t
 at once, with a guess at when it may pass. Pure: no clock of its own, no I/O.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,7 +25,7 @@ class Limits:
     tokens_max: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ticket:
     """A sequence's place. `start` is called once, when it may enter the engine."""
 
@@ -42,7 +41,8 @@ class Admission:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._queue: deque[Ticket] = deque()
+        # A dict, for its order and since any ticket may leave at any time.
+        self._queue: dict[Ticket, None] = {}
         self._open = False
         self._speed = TOKENS_PER_S_START
         self.running = 0
@@ -51,7 +51,7 @@ class Admission:
     @property
     def waiting(self) -> int:
         """Sequences that have a place and wait."""
-        return sum(not ticket.left for ticket in self._queue)
+        return len(self._queue)
 
     def enter(self, costs: list[tuple[int, Callable[[], None]]]) -> list[Ticket]:
         """Takes all of a request's sequences, or none of them.
@@ -70,7 +70,7 @@ class Admission:
             raise self._refusal()
         tickets = [Ticket(cost, start) for cost, start in costs]
         self.tokens += tokens
-        self._queue.extend(tickets)
+        self._queue.update(dict.fromkeys(tickets))
         self._advance()
         return tickets
 
@@ -82,6 +82,8 @@ class Admission:
         self.tokens -= ticket.tokens
         if ticket.running:
             self.running -= 1
+        else:
+            del self._queue[ticket]
         self._advance()
 
     def open(self) -> None:
@@ -100,17 +102,18 @@ class Admission:
 
     def _advance(self) -> None:
         while self._open and self._queue and self.running < self._limits.running_max:
-            ticket = self._queue.popleft()
-            if not ticket.left:
-                ticket.running = True
-                self.running += 1
-                ticket.start()
+            ticket = next(iter(self._queue))
+            del self._queue[ticket]
+            ticket.running = True
+            self.running += 1
+            ticket.start()
 
     def _refusal(self) -> ResourceExhausted:
-        wait_s = self.tokens / max(self._speed, 1.0) / max(self.running + self.waiting, 1)
+        count = self.running + self.waiting
+        wait_s = self.tokens / max(self._speed, 1.0) / count
         wait_s = round(min(max(wait_s, RETRY_AFTER_S_MIN), RETRY_AFTER_S_MAX), 1)
         return ResourceExhausted(
-            f"This model is busy: {self.running + self.waiting} answers are in work or waiting. "
+            f"This model is busy: {count} answers are in work or waiting. "
             f"Try again in {wait_s:g} s.",
             reason="QUEUE_FULL",
             metadata={"tokens": str(self.tokens), "tokens_max": str(self._limits.tokens_max)},

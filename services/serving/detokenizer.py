@@ -1,46 +1,36 @@
 """Token ids to text as they come: characters never split, stop strings never shown.
 
-Pure; knows the tokenizer's vocabulary and nothing of requests.
+Pure; knows the vocabulary's bytes and nothing of requests.
 """
 
+import codecs
 from collections.abc import Sequence
 
-from tokenizers import Tokenizer
-from tokenizers.decoders import DecodeStream
-
-REPLACEMENT = "\ufffd"
+from services.serving.vocabulary import Vocabulary
 
 
 class Detokenizer:
-    """The text of one answer, token by token."""
+    """The text of one answer, token by token.
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
-        self._pending: list[int] = []
+    Works on bytes, so that a long run of them that is no text costs no more than text does.
+    """
 
-    def feed(self, token_ids: Sequence[int]) -> str:
-        """Takes new ids and returns the complete text; an unfinished character stays back."""
-        return "".join(self._feed_one(token_id) for token_id in token_ids)
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._at_start = vocabulary.drops_first_space
 
-    def finish(self) -> str:
-        """Returns what is left at the end. Bytes that never became a character are dropped."""
-        rest = self._tokenizer.decode(self._pending) if self._pending else ""
-        self._pending = []
-        return rest.rstrip(REPLACEMENT)
+    def feed(self, token_id: int) -> str:
+        """Takes one id and returns the text that it completes.
 
-    def _feed_one(self, token_id: int) -> str:
-        try:
-            text = self._stream.step(self._tokenizer, token_id)
-        except Exception:
-            # The stream gives up on byte sequences that no text has; what follows starts afresh.
-            self._stream = DecodeStream(skip_special_tokens=True)
-            text = self._stream.step(self._tokenizer, token_id)
-        if text is None:
-            self._pending.append(token_id)
-            return ""
-        self._pending = []
-        return text
+        An unfinished character stays back, for good if the answer ends there; bytes that cannot
+        become one are shown as U+FFFD.
+        """
+        found = self._vocabulary.shown_bytes(token_id)
+        if self._at_start and found:
+            self._at_start = False
+            found = found.removeprefix(b" ")
+        return self._decoder.decode(found)
 
 
 class StopScanner:
@@ -53,17 +43,21 @@ class StopScanner:
     def feed(self, text: str) -> tuple[str, str]:
         """Returns the text that may be shown, and the stop string found ("" for none).
 
-        Of several, the one that begins first wins, and among those the longest. After a find the
-        rest is dropped.
+        Of several, the one that is complete first wins, and among those the longest: so the answer
+        does not depend on how the text came in pieces. After a find the rest is dropped.
         """
         if not self._stops:
             return text, ""
         held = self._held + text
-        found = [(held.find(stop), -len(stop), stop) for stop in self._stops if stop in held]
+        found = [
+            (start + len(stop), -len(stop), stop)
+            for stop in self._stops
+            if (start := held.find(stop)) >= 0
+        ]
         if found:
-            at, _, stop = min(found)
+            end, _, stop = min(found)
             self._held = ""
-            return held[:at], stop
+            return held[: end - len(stop)], stop
         keep = self._overlap(held)
         self._held = held[len(held) - keep :]
         return held[: len(held) - keep], ""

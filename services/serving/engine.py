@@ -46,7 +46,8 @@ class SequenceRequest:
 
 @dataclass(slots=True)
 class Progress:
-    """What one step brought one sequence. `finish` is "", "stop" or "length"."""
+    """What one step brought one sequence. `finish` is "", "stop" or "length", and comes with the
+    last token."""
 
     id: int
     token_ids: list[int] = field(default_factory=list)
@@ -62,6 +63,18 @@ class Load:
     cache_usage: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An engine is gone, and with it every sequence submitted since its start.
+
+    `culprit` is the sequence whose format it was compiling, if it was. `final` says that it keeps
+    dying: nobody should wait for the next start.
+    """
+
+    culprit: int | None = None
+    final: bool = False
+
+
 class Engine(Protocol):
     """Samples many sequences together."""
 
@@ -69,8 +82,27 @@ class Engine(Protocol):
     def load(self) -> Load:
         """The engine's own last count."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it takes sequences now."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it keeps dying."""
+
+    @property
+    def restarts(self) -> int:
+        """How often it was started again."""
+
+    def start(self, listener: "Listener") -> None:
+        """Starts it; the listener hears when it is ready. Call it once."""
+
+    async def close(self) -> None:
+        """Ends it. The listener hears nothing any more."""
+
     def submit(self, sequence: SequenceRequest) -> None:
-        """Adds a sequence; its progress goes to the listener given to `start`."""
+        """Adds a sequence, only while `ready`. Never blocks and never raises: the listener hears
+        what comes of it."""
 
     def cancel(self, sequence_id: int) -> None:
         """Ends a sequence before the next step. Nothing more comes of it. Safe to repeat."""
@@ -80,12 +112,11 @@ class Engine(Protocol):
 class Listener:
     """Who hears of an engine. All are called on the event loop and must not block.
 
-    `on_ready` comes after each start and `on_death` when the engine is gone: then every sequence
-    submitted since the start is lost, and True says that its own work broke it. `on_refused` names
-    a sequence that the engine would not take.
+    `on_ready` comes after each start, `on_death` when the engine is gone, and `on_refused` names a
+    sequence that the engine would not take.
     """
 
     on_progress: Callable[[list[Progress]], None]
     on_ready: Callable[[], None]
-    on_death: Callable[[bool], None]
+    on_death: Callable[[Death], None]
     on_refused: Callable[[int], None]

@@ -1,37 +1,46 @@
 """Keeps one engine process running: starts it, talks to it, notices its death or stall, starts it
 again.
 
-A worker that says nothing for a while although it has work is stuck, and is killed. How long that
-is follows from the longest step it took while warming up. A worker that keeps dying is started
+A worker that says nothing for a while although it owes a word is stuck, and is killed. How long
+that is follows from the longest step it took while warming up. A worker that keeps dying is started
 again ever more slowly.
 
-Knows the pipe's messages and nothing of what an engine computes.
+Commands and messages are lines of JSON over a socket pair, both ways without blocking the event
+loop; what waits to be written is bounded by the prompts of the sequences that admission lets run.
+Knows the messages (see `openvino_worker`) and nothing of what an engine computes.
 """
 
 import asyncio
 import json
-import signal
 import socket
-import subprocess
 import sys
+from asyncio.subprocess import DEVNULL, Process, create_subprocess_exec
 from collections.abc import Sequence
-from multiprocessing.connection import Connection
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from services.serving.engine import Listener, Load, Progress, SequenceRequest
+from services.serving.engine import Death, Listener, Load, Progress, SequenceRequest
+from services.serving.trial import Trial
 
 log = structlog.get_logger()
 
 WORKER = (sys.executable, "-m", "services.serving.openvino_worker")
+ROOT = Path(__file__).resolve().parents[2]
+# One message holds one step of all sequences, at about 100 bytes each.
+LINE_BYTES_MAX = 1 << 20
 # A step may be this many times longer than the longest of the warm-up before it counts as stuck:
 # steps grow with the batch and the context, and the machine may be busy with other things.
-STALL_STEPS = 20
+STALL_STEPS = 10
 STALL_S_MAX = 120.0
+# Silence is counted in pieces of this share of the shortest stall, so that a pause of this process
+# itself counts as one piece only.
+STALL_PIECE = 0.25
+REAP_S = 1.0
 RESTART_DELAY_S_MIN, RESTART_DELAY_S_MAX = 0.05, 30.0
-# Deaths in a row, without an answer between them, after which health says that this replica cannot
-# serve.
+# Deaths in a row, without a step between them, after which nobody should wait for the next start.
 DEATHS_TO_FAIL = 5
 
 
@@ -53,14 +62,15 @@ class EngineProcess:
         self._stall_s_min = stall_s_min
         self._load_timeout_s = load_timeout_s
         self._command = worker
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pipe: Connection | None = None
+        self._process: Process | None = None
+        self._writer: asyncio.StreamWriter | None = None
         self._listener: Listener | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._trial = Trial()
         self._busy: set[int] = set()
         self._deaths_in_row = 0
-        self._stall_timer: asyncio.TimerHandle | None = None
         self._stall_s = load_timeout_s
-        self._closing = False
+        self._silent_s = 0.0
         self.ready = False
         self.restarts = 0
         self.load = Load()
@@ -68,7 +78,7 @@ class EngineProcess:
     @property
     def failed(self) -> bool:
         """Whether the worker keeps dying."""
-        return self._deaths_in_row >= DEATHS_TO_FAIL
+        return self._deaths_in_row >= DEATHS_TO_FAIL and not self.ready
 
     @property
     def pid(self) -> int | None:
@@ -76,69 +86,116 @@ class EngineProcess:
         return self._process.pid if self._process else None
 
     def start(self, listener: Listener) -> None:
-        """Starts the worker; the listener hears when it is ready."""
+        """Starts the worker; the listener hears when it is ready. Call it once."""
         self._listener = listener
-        self._spawn()
+        self._task = asyncio.get_running_loop().create_task(self._keep_running())
+
+    async def close(self) -> None:
+        """Ends the worker and waits for that. The listener hears nothing any more."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
 
     def submit(self, sequence: SequenceRequest) -> None:
-        """Adds a sequence. Only while `ready`; one that comes as the worker dies is lost with the
+        """Adds a sequence, only while `ready`; one that comes as the worker dies is lost with the
         others."""
-        self._busy.add(sequence.id)
-        self._watch()
-        self._send("add", sequence.id, list(sequence.prompt_ids), _options(sequence))
+        self._owe(sequence.id)
+        if self._trial.enter(sequence):
+            self._add(sequence)
 
     def cancel(self, sequence_id: int) -> None:
         """Ends a sequence. Safe to repeat, and when it has ended already."""
         if sequence_id in self._busy:
-            self._forget(sequence_id)
-            self._send("cancel", sequence_id)
+            self._busy.discard(sequence_id)
+            if not self._trial.drop(sequence_id):
+                self._send("cancel", sequence_id)
 
-    async def close(self) -> None:
-        """Ends the worker and waits for that. Nothing is told to the listener any more."""
-        self._closing = True
-        if self._process is not None:
-            process = self._process
-            self._disconnect()
-            await asyncio.to_thread(process.wait)
+    def _owe(self, sequence_id: int) -> None:
+        if not self._busy:
+            self._silent_s = 0.0
+        self._busy.add(sequence_id)
 
-    def _spawn(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [*self._command, str(theirs.fileno()), json.dumps(self._config)],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-            )
-        self._pipe = Connection(ours.detach())
-        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._receive)
-        self._stall_s = self._load_timeout_s
-        self._watch()
-        log.info("engine starting", pid=self._process.pid)
+    def _add(self, sequence: SequenceRequest) -> None:
+        self._send("add", sequence.id, list(sequence.prompt_ids), _options(sequence))
 
     def _send(self, *command: Any) -> None:
-        try:
-            self._pipe.send(command)  # type: ignore[union-attr]
-        except (OSError, AttributeError):
-            # The reader sees the same end of the pipe and mends it.
-            log.info("engine gone while sending", command=command[0])
+        if self._writer is not None:
+            self._writer.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
 
-    def _receive(self) -> None:
+    async def _keep_running(self) -> None:
+        while True:
+            try:
+                await self._live_once()
+            except Exception:
+                # Whatever it was, the replica must not be left without an engine.
+                log.exception("engine handling failed")
+                self._mourn("failed")
+            await asyncio.sleep(_restart_delay_s(self._deaths_in_row))
+
+    async def _live_once(self) -> None:
+        """Runs one worker from its start to its end."""
+        ours, theirs = socket.socketpair()
+        with ours:
+            with theirs:
+                process = await self._spawn(theirs.fileno())
+            try:
+                reader, self._writer = await asyncio.open_connection(
+                    sock=ours, limit=LINE_BYTES_MAX
+                )
+                self._mourn(await self._follow(reader))
+            finally:
+                self._disconnect()
+                await _kill(process)
+
+    async def _spawn(self, pipe: int) -> Process:
+        self._process = await create_subprocess_exec(
+            *self._command,
+            str(pipe),
+            json.dumps(self._config),
+            pass_fds=[pipe],
+            stdin=DEVNULL,
+            cwd=ROOT,
+        )
+        self._stall_s, self._silent_s = self._load_timeout_s, 0.0
+        log.info("engine starting", pid=self._process.pid)
+        return self._process
+
+    async def _follow(self, reader: asyncio.StreamReader) -> str:
+        hearing = asyncio.create_task(self._hear(reader))
+        watching = asyncio.create_task(self._watch())
         try:
-            kind, *rest = self._pipe.recv()  # type: ignore[union-attr]
-        except (EOFError, OSError):
-            self._die("ended")
-            return
-        self._watch()
-        match kind:
-            case "step":
-                self._on_step(*rest)
-            case "ready":
-                self._on_ready(*rest)
-            case "refused":
-                self._on_refused(*rest)
-            case "broken":
-                log.error("engine broke", words=rest[0])
-                self._die("broken")
+            await asyncio.wait((hearing, watching), return_when=asyncio.FIRST_COMPLETED)
+            return hearing.result() if hearing.done() else "stuck"
+        finally:
+            hearing.cancel()
+            watching.cancel()
+
+    async def _hear(self, reader: asyncio.StreamReader) -> str:
+        """Takes messages until there are no more; returns why."""
+        with suppress(ConnectionError):
+            while line := await reader.readline():
+                kind, *rest = json.loads(line)
+                self._silent_s = 0.0
+                match kind:
+                    case "step":
+                        self._on_step(*rest)
+                    case "ready":
+                        self._on_ready(*rest)
+                    case "refused":
+                        self._on_refused(*rest)
+                    case "broken":
+                        log.error("engine broke", words=rest[0])
+                        return "broken"
+        return "ended"
+
+    async def _watch(self) -> None:
+        """Returns when the worker has said nothing for too long."""
+        piece_s = STALL_PIECE * self._stall_s_min
+        while self._silent_s <= self._stall_s:
+            await asyncio.sleep(piece_s)
+            if self._busy or not self.ready:
+                self._silent_s += piece_s
 
     def _on_ready(self, longest_step_s: float) -> None:
         self._stall_s = min(max(self._stall_s_min, STALL_STEPS * longest_step_s), STALL_S_MAX)
@@ -148,67 +205,60 @@ class EngineProcess:
 
     def _on_step(
         self,
-        found: list[tuple[int, list[int], list[float], str]],
+        rows: list[tuple[int, list[int], list[float], str]],
         running: int,
         cache_usage: float,
     ) -> None:
         self._deaths_in_row = 0
         self.load = Load(running, cache_usage)
-        progress = [Progress(*row) for row in found if row[0] in self._busy]
-        for row in progress:
-            if row.finish:
-                self._forget(row.id)
+        progress = []
+        for row in rows:
+            sequence_id, token_ids, _, finish = row
+            if sequence_id == self._trial.trying:
+                self._settle(sequence_id, proven=bool(token_ids))
+            if sequence_id in self._busy:
+                progress.append(Progress(*row))
+                if finish:
+                    self._busy.discard(sequence_id)
         self._listener.on_progress(progress)  # type: ignore[union-attr]
 
     def _on_refused(self, sequence_id: int, words: str) -> None:
         log.error("engine refused a sequence", sequence=sequence_id, words=words)
+        self._settle(sequence_id, proven=False)
         if sequence_id in self._busy:
-            self._forget(sequence_id)
+            self._busy.discard(sequence_id)
             self._listener.on_refused(sequence_id)  # type: ignore[union-attr]
 
-    def _forget(self, sequence_id: int) -> None:
-        self._busy.discard(sequence_id)
-        self._watch()
+    def _settle(self, sequence_id: int, *, proven: bool) -> None:
+        for sequence in self._trial.settle(sequence_id, proven=proven):
+            self._add(sequence)
 
-    def _watch(self) -> None:
-        """Starts the wait for the worker's next word anew, where one is owed."""
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
-        if self._busy or not self.ready:
-            loop = asyncio.get_running_loop()
-            self._stall_timer = loop.call_later(self._stall_s, self._die, "stuck")
-
-    def _die(self, how: str) -> None:
-        process = self._process
+    def _mourn(self, how: str) -> None:
         self._disconnect()
-        if self._closing or process is None:
-            return
+        culprit = self._trial.trying
+        lost = len(self._busy)
+        self._busy.clear()
+        self._trial.clear()
+        self.load = Load()
         self._deaths_in_row += 1
         self.restarts += 1
-        delay_s = _restart_delay_s(self._deaths_in_row)
-        log.error("engine died", how=how, pid=process.pid, lost=len(self._busy), again_in_s=delay_s)
-        self._busy.clear()
-        self.load = Load()
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, process.wait)
-        loop.call_later(delay_s, self._respawn)
-        self._listener.on_death(how == "broken")  # type: ignore[union-attr]
-
-    def _respawn(self) -> None:
-        if not self._closing:
-            self._spawn()
+        log.error("engine died", how=how, lost=lost, in_row=self._deaths_in_row)
+        self._listener.on_death(Death(culprit, self.failed))  # type: ignore[union-attr]
 
     def _disconnect(self) -> None:
         self.ready = False
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-        if self._pipe is not None:
-            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-            self._pipe.close()
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-        self._pipe = self._process = None
+        if self._writer is not None:
+            self._writer.transport.abort()
+        self._writer = self._process = None
+
+
+async def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    # It is reaped at once, but one that hangs in the kernel must not hold up the next.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(REAP_S):
+            await process.wait()
 
 
 def _restart_delay_s(deaths: int) -> float:
@@ -238,5 +288,5 @@ def _options(sequence: SequenceRequest) -> dict[str, Any]:
         if sampling.top_k:
             options["top_k"] = sampling.top_k
     if sequence.format is not None:
-        options["format"] = (sequence.format.kind, sequence.format.text)
+        options["grammar"] = sequence.format.grammar
     return options

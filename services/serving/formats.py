@@ -1,4 +1,4 @@
-"""The form that an answer must have, as a grammar for the engine, or a refusal that names the place.
+"""The form that an answer must have, as a grammar for the engine, or a refusal that says where.
 
 A grammar that the engine cannot compile breaks it in the middle of a step, and with it every answer
 in the batch. So nothing that a caller wrote reaches the engine: grammars are made here, from what
@@ -13,9 +13,10 @@ from jsonschema import Draft202012Validator, SchemaError
 from services.rpc.errors import InvalidArgument
 from services.serving.engine import Format
 from services.serving.json_grammar import JSON_OBJECT, schema_grammar
-from services.serving.regex_grammar import GrammarError, regex_expression
+from services.serving.regex_grammar import GrammarError, regex_rules
 
 JSON_OBJECT_FORMAT = Format(JSON_OBJECT)
+WORDS_MAX = 400
 # Larger whole numbers are not exact as floats, and stay floats.
 EXACT_MAX = 2**53
 
@@ -45,15 +46,15 @@ def regex_format(text: str) -> Format:
     """Makes the format of the texts that a regular expression matches, or raises
     InvalidArgument."""
     try:
-        return Format(f"root ::= {regex_expression(text)}\n")
+        return Format("\n".join(regex_rules(text, "root")))
     except GrammarError as error:
         raise unusable(f"the regular expression: {error}") from None
 
 
 def unusable(words: str) -> InvalidArgument:
-    """The refusal of a format."""
+    """The refusal of a format. Names in it are the caller's, and may be long."""
     return InvalidArgument(
-        f"The output format cannot be used: {words}.",
+        f"The output format cannot be used: {words[:WORDS_MAX]}.",
         reason="OUTPUT_FORMAT_INVALID",
         metadata={"field": "output_format"},
     )

@@ -4,118 +4,25 @@ Pure asyncio: tokens come from an `Engine`, places from `Admission`, time from a
 Knows no gRPC, no process and no file.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from itertools import count
 
-from services.rpc.errors import (
-    FailedPrecondition,
-    Internal,
-    InvalidArgument,
-    ParleyError,
-    Unavailable,
-)
+from services.rpc.errors import Internal, InvalidArgument, ParleyError, Unavailable
 from services.serving.admission import Admission, Ticket
+from services.serving.ask import Ask, Delta, Event, Finished, Started, check
 from services.serving.detokenizer import Detokenizer, StopScanner
-from services.serving.engine import Engine, Format, Listener, Progress, Sampling, SequenceRequest
+from services.serving.engine import Death, Engine, Listener, Progress, SequenceRequest
+from services.serving.formats import unusable
+from services.serving.mailbox import Mailbox
 from services.serving.metrics import ModelMetrics
 from services.serving.model import Model
 from services.serving.prompts import Prompts
 
 SEED_BITS = 63
-# Formats that broke an engine are refused from then on; a bound, as each costs about 100 bytes.
-BAD_FORMATS_MAX = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a request wants. `tokens_max` None takes what the context leaves; `seed` None a random
-    one."""
-
-    prompt_ids: Sequence[int]
-    sampling: Sampling
-    seed: int | None = None
-    choices: int = 1
-    tokens_max: int | None = None
-    stop_strings: Sequence[str] = ()
-    ignore_end: bool = False
-    format: Format | None = None
-    logprobs: bool = False
-    resume_ids: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """The request has its place."""
-
-    prompt_tokens: int
-    repeatable: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """More of one choice."""
-
-    choice: int
-    position: int
-    token_ids: list[int]
-    text: str
-    logprobs: list[float]
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """One choice is complete; times are seconds since admission."""
-
-    choice: int
-    reason: str
-    stop_string: str
-    prompt_tokens: int
-    completion_tokens: int
-    queue_s: float
-    first_token_s: float
-    total_s: float
-
-
-Event = Started | Delta | Finished
-
-
-class _Mailbox:
-    """What the engine has for one request. Takes everything that has come since the last look."""
-
-    def __init__(self) -> None:
-        self._found: dict[int, Progress] = {}
-        self._error: ParleyError | None = None
-        self._arrived = asyncio.Event()
-
-    def put(self, choice: int, progress: Progress) -> None:
-        """Adds a step's tokens to what waits for the reader."""
-        waiting = self._found.get(choice)
-        if waiting is None:
-            self._found[choice] = progress
-        else:
-            waiting.token_ids += progress.token_ids
-            waiting.logprobs += progress.logprobs
-            waiting.finish = progress.finish
-        self._arrived.set()
-
-    def fail(self, error: ParleyError) -> None:
-        """Ends the request with an error once what came before it is read."""
-        self._error = error
-        self._arrived.set()
-
-    async def take(self) -> dict[int, Progress]:
-        """Waits for something and takes all of it. Raises the error given to `fail`."""
-        await self._arrived.wait()
-        self._arrived.clear()
-        if not self._found and self._error is not None:
-            raise self._error
-        found, self._found = self._found, {}
-        if self._error is not None:
-            self._arrived.set()
-        return found
+# Formats that broke an engine are refused from then on. Only their hashes are kept.
+BAD_FORMATS_MAX = 10_000
 
 
 @dataclass(slots=True)
@@ -124,7 +31,7 @@ class _Choice:
 
     index: int
     sequence: SequenceRequest
-    mailbox: _Mailbox
+    mailbox: Mailbox
     detokenizer: Detokenizer
     scanner: StopScanner
     tokens: int
@@ -156,8 +63,9 @@ class Generations:
         self._metrics = metrics
         self._clock = clock
         self._ids = count(1)
-        self._running: dict[int, _Choice] = {}
-        self._bad_formats: set[Format] = set()
+        # Choices that hold a place, from their admission to their end.
+        self._live: dict[int, _Choice] = {}
+        self._bad_formats: set[int] = set()
         self._speed_since_s = clock()
         self._speed_tokens = 0
 
@@ -168,8 +76,8 @@ class Generations:
             self._admission.open()
             on_change()
 
-        def on_death(broken: bool) -> None:
-            self._on_death(broken)
+        def on_death(death: Death) -> None:
+            self._on_death(death)
             on_change()
 
         return Listener(self._on_progress, on_ready, on_death, self._on_refused)
@@ -180,22 +88,29 @@ class Generations:
         Closing the iterator at any point gives every place and cache block back before the next
         step. Raises InvalidArgument, FailedPrecondition, ResourceExhausted, Unavailable.
         """
-        tokens_max = self._check(ask)
-        mailbox = _Mailbox()
+        tokens_max = check(ask, self._model)
+        if hash(ask.format) in self._bad_formats:
+            raise _broke_engine()
+        mailbox = Mailbox()
         choices = self._choices(ask, tokens_max, mailbox)
-        cost = len(ask.prompt_ids) + tokens_max
-        tickets = self._admission.enter([(cost, self._starter(choice)) for choice in choices])
-        for choice, ticket in zip(choices, tickets, strict=True):
-            choice.ticket = ticket
+        ended = self._ended_before(ask, tokens_max, choices[0])
+        if not ended:
+            self._enter(choices, len(ask.prompt_ids) + tokens_max)
         try:
             yield Started(
                 len(ask.prompt_ids),
                 repeatable=ask.sampling.temperature == 0 or ask.seed is not None,
             )
+            if ended:
+                yield self._finish(choices[0], len(ask.prompt_ids), ended)
+                return
             left = len(choices)
             while left:
                 for index, progress in (await mailbox.take()).items():
                     choice = choices[index]
+                    if choice.done:
+                        # Sampled before the engine heard of the stop string.
+                        continue
                     delta = self._advance(choice, progress)
                     if delta is not None:
                         yield delta
@@ -203,35 +118,24 @@ class Generations:
                         left -= 1
                         yield self._finish(choice, len(ask.prompt_ids), progress.finish)
         finally:
-            for choice in choices:
+            # The last first: those that wait would else start as the others make room.
+            for choice in reversed(choices):
                 self._end(choice)
 
-    def _check(self, ask: Ask) -> int:
-        """Returns the most tokens of each answer, resumed ones included."""
-        room = self._model.context_tokens_max - len(ask.prompt_ids)
-        wanted = 1 if ask.tokens_max is None else ask.tokens_max
-        if wanted > room:
-            raise _too_long(len(ask.prompt_ids), ask.tokens_max, self._model.context_tokens_max)
-        tokens_max = room if ask.tokens_max is None else ask.tokens_max
-        highest = max((*ask.prompt_ids, *ask.resume_ids))
-        if highest >= self._prompts.vocabulary_size:
-            raise InvalidArgument(
-                f"Token id {highest} is not in the model's vocabulary of "
-                f"{self._prompts.vocabulary_size}.",
-                reason="INVALID_FIELD",
-                metadata={"field": "tokens.ids"},
-            )
-        if ask.format in self._bad_formats:
-            raise InvalidArgument(
-                "The output format cannot be used: the engine cannot compile it.",
-                reason="OUTPUT_FORMAT_INVALID",
-                metadata={"field": "output_format"},
-            )
-        if ask.resume_ids:
-            _check_resume(ask, tokens_max)
-        return tokens_max
+    def _enter(self, choices: list[_Choice], cost: int) -> None:
+        tickets = self._admission.enter([(cost, self._starter(choice)) for choice in choices])
+        for choice, ticket in zip(choices, tickets, strict=True):
+            choice.ticket = ticket
+            self._live[choice.sequence.id] = choice
 
-    def _choices(self, ask: Ask, tokens_max: int, mailbox: _Mailbox) -> list[_Choice]:
+    def _ended_before(self, ask: Ask, tokens_max: int, choice: _Choice) -> str:
+        """Why an answer that is to be resumed has ended already, "" if it goes on."""
+        ids = ask.resume_ids
+        if choice.stop_string or (ids and not ask.ignore_end and ids[-1] in self._model.end_ids):
+            return "stop"
+        return "length" if len(ids) >= tokens_max else ""
+
+    def _choices(self, ask: Ask, tokens_max: int, mailbox: Mailbox) -> list[_Choice]:
         seed = secrets.randbits(SEED_BITS) if ask.seed is None else ask.seed
         admitted_s = self._clock()
         return [
@@ -240,7 +144,7 @@ class Generations:
         ]
 
     def _choice(
-        self, ask: Ask, tokens_max: int, index: int, seed: int, mailbox: _Mailbox, admitted_s: float
+        self, ask: Ask, tokens_max: int, index: int, seed: int, mailbox: Mailbox, admitted_s: float
     ) -> _Choice:
         sequence = SequenceRequest(
             id=next(self._ids),
@@ -255,39 +159,51 @@ class Generations:
             index,
             sequence,
             mailbox,
-            Detokenizer(self._prompts.tokenizer),
+            Detokenizer(self._prompts.vocabulary),
             StopScanner(ask.stop_strings),
             len(ask.resume_ids),
             admitted_s,
         )
         # The caller has this text; what was held back of it then is held back again.
-        choice.scanner.feed(choice.detokenizer.feed(ask.resume_ids))
+        for token_id in ask.resume_ids:
+            _, choice.stop_string = choice.scanner.feed(choice.detokenizer.feed(token_id))
+            if choice.stop_string:
+                break
         return choice
 
     def _starter(self, choice: _Choice) -> Callable[[], None]:
         def start() -> None:
             choice.started_s = self._clock()
             self._metrics.queue.observe(choice.started_s - choice.admitted_s)
-            self._running[choice.sequence.id] = choice
+            if self._admission.running == 1:
+                # An idle engine's seconds say nothing about its speed.
+                self._speed_since_s, self._speed_tokens = choice.started_s, 0
             self._engine.submit(choice.sequence)
 
         return start
 
     def _advance(self, choice: _Choice, progress: Progress) -> Delta | None:
         """Takes new tokens into a choice and returns what to send."""
-        self._measure(choice, len(progress.token_ids))
-        position = choice.tokens
-        choice.tokens += len(progress.token_ids)
-        text = choice.detokenizer.feed(progress.token_ids)
-        if progress.finish:
-            text += choice.detokenizer.finish()
-        text, choice.stop_string = choice.scanner.feed(text)
-        if progress.finish and not choice.stop_string:
-            text += choice.scanner.finish()
+        text: list[str] = []
+        used = 0
+        for token_id in progress.token_ids:
+            used += 1
+            shown, choice.stop_string = choice.scanner.feed(choice.detokenizer.feed(token_id))
+            text.append(shown)
+            if choice.stop_string:
+                # However many tokens came at once, the answer ends with the one that ended it.
+                del progress.token_ids[used:], progress.logprobs[used:]
+                break
         choice.done = bool(progress.finish or choice.stop_string)
-        if not progress.token_ids and not text:
+        if choice.done:
+            text.append(choice.scanner.finish())
+        self._measure(choice, used)
+        position = choice.tokens
+        choice.tokens += used
+        shown_text = "".join(text)
+        if not used and not shown_text:
             return None
-        return Delta(choice.index, position, progress.token_ids, text, progress.logprobs)
+        return Delta(choice.index, position, progress.token_ids, shown_text, progress.logprobs)
 
     def _measure(self, choice: _Choice, tokens: int) -> None:
         now_s = self._clock()
@@ -319,7 +235,7 @@ class Generations:
 
     def _end(self, choice: _Choice) -> None:
         """Gives back what a choice holds. Safe to repeat."""
-        if self._running.pop(choice.sequence.id, None) is not None:
+        if self._live.pop(choice.sequence.id, None) is not None:
             self._engine.cancel(choice.sequence.id)
             if not choice.done:
                 self._metrics.cancelled()
@@ -328,70 +244,53 @@ class Generations:
 
     def _on_progress(self, progress: list[Progress]) -> None:
         for row in progress:
-            choice = self._running.get(row.id)
+            choice = self._live.get(row.id)
             if choice is not None:
                 self._speed_tokens += len(row.token_ids)
                 choice.mailbox.put(choice.index, row)
+                if row.finish and choice.ticket is not None:
+                    # The engine is done, even if the reader is slow to take what it made.
+                    self._admission.leave(choice.ticket)
         now_s = self._clock()
         if now_s - self._speed_since_s >= 1:
             self._admission.observe(self._speed_tokens, now_s - self._speed_since_s)
             self._speed_since_s, self._speed_tokens = now_s, 0
 
-    def _on_death(self, broken: bool) -> None:
+    def _on_death(self, death: Death) -> None:
+        """Ends what was in the engine. What waits goes on waiting, unless there is no hope."""
         self._admission.close()
-        for choice in self._running.values():
-            if broken and choice.sequence.format and choice.first_token_s is None:
-                self._quarantine(choice.sequence.format)
-            choice.mailbox.fail(
-                Unavailable(
-                    "The engine ended in mid-answer and is starting again. Ask again.",
-                    reason="ENGINE_DIED",
-                    retry_after_s=1,
-                )
-            )
+        culprit = self._live.get(death.culprit) if death.culprit is not None else None
+        if culprit is not None and len(self._bad_formats) < BAD_FORMATS_MAX:
+            self._bad_formats.add(hash(culprit.sequence.format))
+        for choice in list(self._live.values()):
+            if choice.ticket is not None and choice.ticket.left:
+                # Complete, though its reader has not come to that yet.
+                continue
+            if hash(choice.sequence.format) in self._bad_formats:
+                self._lose(choice, _broke_engine())
+            elif choice.started_s is not None or death.final:
+                self._lose(choice, _engine_died())
 
     def _on_refused(self, sequence_id: int) -> None:
-        choice = self._running.get(sequence_id)
+        choice = self._live.get(sequence_id)
         if choice is not None:
-            choice.mailbox.fail(
-                Internal("The engine would not take this request.", reason="ENGINE_REFUSED")
-            )
+            error = Internal("The engine would not take this request.", reason="ENGINE_REFUSED")
+            self._lose(choice, error)
 
-    def _quarantine(self, form: Format) -> None:
-        if len(self._bad_formats) < BAD_FORMATS_MAX:
-            self._bad_formats.add(form)
-
-
-def _check_resume(ask: Ask, tokens_max: int) -> None:
-    against = {
-        "several choices": ask.choices > 1,
-        "an output format": ask.format is not None,
-        "presence or frequency penalties": bool(
-            ask.sampling.presence_penalty or ask.sampling.frequency_penalty
-        ),
-    }
-    for what, asked in against.items():
-        if asked:
-            raise FailedPrecondition(
-                f"An answer with {what} cannot be resumed; start it again.",
-                reason="RESUME_UNSUPPORTED",
-            )
-    if len(ask.resume_ids) >= tokens_max:
-        raise FailedPrecondition(
-            "The answer to resume already has all of its tokens.", reason="RESUME_UNSUPPORTED"
-        )
+    def _lose(self, choice: _Choice, error: ParleyError) -> None:
+        del self._live[choice.sequence.id]
+        choice.mailbox.fail(error)
+        if choice.ticket is not None:
+            self._admission.leave(choice.ticket)
 
 
-def _too_long(
-    prompt_tokens: int, tokens_max: int | None, context_tokens_max: int
-) -> InvalidArgument:
-    answer = "" if tokens_max is None else f" and an answer of up to {tokens_max}"
-    return InvalidArgument(
-        f"This model's context holds {context_tokens_max} tokens, prompt and answer together. "
-        f"The request has a prompt of {prompt_tokens} tokens{answer}. Make it shorter.",
-        reason="CONTEXT_LENGTH_EXCEEDED",
-        metadata={
-            "prompt_tokens": str(prompt_tokens),
-            "context_tokens_max": str(context_tokens_max),
-        },
+def _broke_engine() -> InvalidArgument:
+    return unusable("the engine cannot compile it")
+
+
+def _engine_died() -> Unavailable:
+    return Unavailable(
+        "The engine ended in mid-answer and is starting again. Ask again.",
+        reason="ENGINE_DIED",
+        retry_after_s=1,
     )

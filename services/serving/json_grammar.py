@@ -1,4 +1,4 @@
-"""A JSON schema to the engine's grammar language (xgrammar's EBNF).
+"""A JSON schema as a grammar of the engine's language (xgrammar's EBNF).
 
 The engine's own reading of JSON Schema passes over keywords, mistakes others, and breaks on some;
 with a grammar of ours, what is accepted here is what comes out. An answer may be narrower than the
@@ -10,6 +10,8 @@ import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import groupby
+from os.path import commonprefix
 from typing import Any
 from urllib.parse import unquote
 
@@ -21,13 +23,14 @@ from services.serving.regex_grammar import (
     GrammarError,
     either,
     json_class,
-    json_regex_expression,
+    json_regex_rules,
     literal,
+    regex_rules,
 )
 
 DEPTH_MAX = 32
-# A repeat beyond takes the engine seconds to compile.
-LENGTH_MAX = 2000
+# A count takes the engine about two milliseconds to compile for each step, and all answers wait.
+COUNT_MAX = 500
 
 # Say nothing about which values are valid.
 ANNOTATIONS = {
@@ -69,9 +72,8 @@ object ::= "{{" ws (string ":" ws any ("," ws string ":" ws any)*)? ws "}}"
 array ::= "[" ws (any ("," ws any)*)? ws "]"
 string ::= "\\"" character* "\\""
 character ::= {json_class(CHARACTERS)}
-number ::= integer fraction? ([eE] [-+]? [0-9]{{1,2}})?
+number ::= integer ("." [0-9]{{1,15}})? ([eE] [-+]? [0-9]{{1,2}})?
 integer ::= "-"? ("0" | [1-9] [0-9]{{0,15}})
-fraction ::= "." [0-9]{{1,15}}
 boolean ::= "true" | "false"
 null ::= "null"
 """
@@ -85,14 +87,14 @@ def schema_grammar(schema: dict[str, Any]) -> str:
 
 
 class _Schemas:
-    """Makes one rule for the root and each referenced place; the rest is written in line."""
+    """Makes a rule for the root and each referenced place; most of the rest is written in line."""
 
     def __init__(self, root: dict[str, Any]) -> None:
         self._root = root
         self._names = {"#": "root"}
         self._queue: deque[tuple[str, Any]] = deque([("#", root)])
         self._rules: list[str] = []
-        # Rules that a rule may become without a character between: these must not form a circle.
+        # What a rule may become without a character between; here a circle would never end.
         self._leads: dict[str, set[str]] = {}
         self._rule = ""
 
@@ -103,7 +105,7 @@ class _Schemas:
             self._rule = self._names[place]
             self._leads[self._rule] = set()
             shown = "schema" if place == "#" else place
-            self._define(self._rule, self.value(schema, shown, 0, leading=True))
+            self._rules.append(f"{self._rule} ::= {self.value(schema, shown, 0, leading=True)}")
         try:
             TopologicalSorter(self._leads).prepare()
         except CycleError:
@@ -124,16 +126,12 @@ class _Schemas:
             if combined in given:
                 return self._combined(combined, given[combined], place, depth, leading)
         if CHOSEN & given.keys():
-            return _chosen(given, place)
-        types = _types(given)
-        return either([self._typed(name, given, place, depth) for name in types])
-
-    def _define(self, name: str, expression: str) -> None:
-        self._rules.append(f"{name} ::= {expression}")
+            return self._one_of(_chosen(given, place))
+        return either([self._typed(name, given, place, depth) for name in _types(given)])
 
     def _new_rule(self, expression: str) -> str:
         name = f"part{len(self._rules)}"
-        self._define(name, expression)
+        self._rules.append(f"{name} ::= {expression}")
         return name
 
     def _reference(self, reference: str, place: str, leading: bool) -> str:
@@ -158,16 +156,49 @@ class _Schemas:
         )
 
     def _typed(self, name: str, given: Mapping[str, Any], place: str, depth: int) -> str:
+        if not KEYWORDS_OF.get(name, set()) & given.keys():
+            return name
         match name:
             case "string":
-                return _string(given, place)
-            case "integer" | "number" if BOUNDS & given.keys():
-                return _placed(place, bounded_number, given, whole=name == "integer")
-            case "array" if KEYWORDS_OF["array"] & given.keys():
+                return self._string(given, place)
+            case "array":
                 return self._array(given, place, depth)
-            case "object" if KEYWORDS_OF["object"] & given.keys():
+            case "object":
                 return self._object(given, place, depth)
+        bounded = _placed(place, bounded_number, given, whole=name == "integer")
+        return self._regex(regex_rules, bounded, place)
+
+    def _regex(self, make: Callable[[str, str], list[str]], text: str, place: str) -> str:
+        name = f"part{len(self._rules)}"
+        self._rules += _placed(place, make, text, name)
         return name
+
+    def _string(self, given: Mapping[str, Any], place: str) -> str:
+        low, high = given.get("minLength", 0), given.get("maxLength")
+        pattern = given.get("pattern")
+        if pattern is None:
+            _check_counts(low, high, f"{place}.minLength")
+            pattern = rf"[\s\S]{{{low},{'' if high is None else high}}}"
+        elif low or high is not None:
+            raise GrammarError(f"{place}: 'pattern' cannot be held beside a length")
+        return f'"\\"" {self._regex(json_regex_rules, pattern, f"{place}.pattern")} "\\""'
+
+    def _one_of(self, texts: list[str]) -> str:
+        """One of several sorted texts, as a tree in which no two branches begin alike: from others
+        the engine makes up texts of its own."""
+        shared = commonprefix([texts[0], texts[-1]])  # noqa: RUF071 (texts, not paths)
+        branches = [
+            list(group) for _, group in groupby(texts, lambda text: text[: len(shared) + 1])
+        ]
+        if len(branches) == 1:
+            return literal(texts[0])
+        options = [
+            literal(branch[0][len(shared) :])
+            if len(branch) == 1
+            else self._one_of([text[len(shared) :] for text in branch])
+            for branch in branches
+        ]
+        return f"{literal(shared)} {self._new_rule(' | '.join(options))}"
 
     def _array(self, given: Mapping[str, Any], place: str, depth: int) -> str:
         most = given.get("maxItems")
@@ -175,27 +206,46 @@ class _Schemas:
         items = given.get("items", True)
         high = 0 if items is False else None if most is None else most - len(first)
         low = max(given.get("minItems", 0) - len(first), 0)
-        _check_span(low, high, f"{place}.minItems")
+        _check_counts(low, high, f"{place}.minItems")
         parts = [
             self.value(schema, f"{place}.prefixItems.{index}", depth + 1)
             for index, schema in enumerate(first)
         ]
+        more = ""
         if high != 0:
             item = self._new_rule(self.value(items, f"{place}.items", depth + 1))
-            parts.append(_run(item, low, high, begun=bool(parts)))
-        listed, more = ' "," ws '.join(parts[: len(first)]), " ".join(parts[len(first) :])
+            more = self._run(item, low, high, begun=bool(parts))
+        listed = ' "," ws '.join(parts)
         return f'"[" ws {listed} {more} ws "]"'
+
+    def _run(self, item: str, low: int, high: int | None, *, begun: bool) -> str:
+        """From `low` to `high` items with commas between, and one before if the list has begun."""
+        later = f'"," ws {item}'
+        if begun:
+            return self._count(later, low, high)
+        rest = self._count(later, max(low - 1, 0), None if high is None else high - 1)
+        return f"({item} {rest})" + ("" if low else "?")
+
+    def _count(self, item: str, low: int, high: int | None) -> str:
+        """`low` to `high` times an expression, a rule for each: the engine is slow at counts of
+        its own."""
+        rest = f"({item})*" if high is None else '""'
+        for _ in range(0 if high is None else high - low):
+            rest = self._new_rule(f'{item} {rest} | ""')
+        for _ in range(low):
+            rest = self._new_rule(f"{item} {rest}")
+        return rest
 
     def _object(self, given: Mapping[str, Any], place: str, depth: int) -> str:
         extra = given.get("additionalProperties", True)
-        properties = dict(given.get("properties", {}))
+        if not given.get("properties") and not given.get("required"):
+            return self._map(False if "properties" in given else extra, place, depth)
         required = set(given.get("required", ()))
+        properties = dict(given.get("properties", {}))
         properties |= dict.fromkeys(sorted(required - properties.keys()), extra)
-        if not properties:
-            return self._map(extra, place, depth) if "properties" not in given else '"{" ws "}"'
         pairs = [
             (
-                f"{_json_literal(name)} {literal(':')} ws "
+                f"{literal(_json_text(name))} {literal(':')} ws "
                 f"{self.value(schema, f'{place}.properties.{name[:100]}', depth + 1)}",
                 name in required,
             )
@@ -238,37 +288,25 @@ def _check_keywords(given: Mapping[str, Any], place: str) -> None:
 
 
 def _types(given: Mapping[str, Any]) -> list[str]:
-    """The types that a value may have. Keywords of one type alone mean that type."""
+    """The types that a value may have. Without `type`, keywords of one type mean that type."""
     if "type" in given:
         named = given["type"]
-        return list(dict.fromkeys([named] if isinstance(named, str) else named))
+        return [named] if isinstance(named, str) else named
     found = [name for name, words in KEYWORDS_OF.items() if words & given.keys()]
     return [name for name in found if name != "integer"] or ["any"]
 
 
-def _chosen(given: Mapping[str, Any], place: str) -> str:
+def _chosen(given: Mapping[str, Any], place: str) -> list[str]:
+    """The JSON texts of the values that enum or const leave."""
     beside = sorted(given.keys() - CHOSEN - FILTERS)
     if beside:
         raise GrammarError(f"{place}: '{beside[0]}' cannot be held beside 'enum' or 'const'")
     values = [given["const"]] if "const" in given else given["enum"]
-    fits = Draft202012Validator({k: v for k, v in given.items() if k != "const"})
-    left = [_json_literal(value) for value in values if fits.is_valid(value)]
+    fits = Draft202012Validator({key: value for key, value in given.items() if key != "const"})
+    left = {_json_text(value) for value in values if fits.is_valid(value)}
     if not left:
         raise GrammarError(f"{place}: none of the values is valid")
-    return either(list(dict.fromkeys(left)))
-
-
-def _string(given: Mapping[str, Any], place: str) -> str:
-    low, high = given.get("minLength", 0), given.get("maxLength")
-    if "pattern" in given:
-        if low or high is not None:
-            raise GrammarError(f"{place}: 'pattern' cannot be held beside a length")
-        inner = _placed(f"{place}.pattern", json_regex_expression, given["pattern"])
-        return f'"\\"" {inner} "\\""'
-    if not low and high is None:
-        return "string"
-    _check_span(low, high, f"{place}.minLength")
-    return f'"\\"" character{_times(low, high)} "\\""'
+    return sorted(left)
 
 
 def _follow(root: Any, reference: str, place: str) -> Any:
@@ -289,31 +327,20 @@ def _follow(root: Any, reference: str, place: str) -> Any:
     return target
 
 
-def _check_span(low: int, high: int | None, place: str) -> None:
+def _check_counts(low: int, high: int | None, place: str) -> None:
     if high is not None and low > high:
         raise GrammarError(f"{place} is above the most that is allowed")
-    if max(low, high or 0) > LENGTH_MAX:
-        raise GrammarError(f"{place}: lengths go to {LENGTH_MAX}")
+    if max(low, high or 0) > COUNT_MAX:
+        raise GrammarError(f"{place}: counts and lengths go to {COUNT_MAX}")
 
 
-def _run(item: str, low: int, high: int | None, *, begun: bool) -> str:
-    """From `low` to `high` items with commas between, and one before them if the list has begun."""
-    if begun:
-        return f'("," ws {item}){_times(low, high)}'
-    more = _times(max(low - 1, 0), None if high is None else high - 1)
-    return f'({item} ("," ws {item}){more})' + ("" if low else "?")
-
-
-def _times(low: int, high: int | None) -> str:
-    return f"{{{low},{'' if high is None else high}}}"
-
-
-def _placed(place: str, make: Callable[..., str], *arguments: Any, **options: Any) -> str:
+def _placed(place: str, make: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Calls, and puts the place before the words of a GrammarError."""
     try:
         return make(*arguments, **options)
     except GrammarError as error:
         raise GrammarError(f"{place}: {error}") from None
 
 
-def _json_literal(value: Any) -> str:
-    return literal(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+def _json_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -32,6 +32,7 @@ class Model:
     version: str
     folder: Path
     context_tokens_max: int
+    vocabulary_size: int
     end_ids: tuple[int, ...]
     sampling: Sampling
 
@@ -62,7 +63,8 @@ def read_model(folder: Path, name: str) -> Model:
         name=name or folder.name,
         version=_digest(folder)[:VERSION_DIGITS],
         folder=folder,
-        context_tokens_max=int(config["max_position_embeddings"]),
+        context_tokens_max=_whole(config, "max_position_embeddings"),
+        vocabulary_size=_whole(config, "vocab_size"),
         end_ids=tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,),
         sampling=_default_sampling(generation),
     )
@@ -89,6 +91,13 @@ def _digest(folder: Path) -> str:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             manifest.update(f"{digest}  {path.relative_to(folder).as_posix()}\n".encode())
     return manifest.hexdigest()
+
+
+def _whole(config: dict[str, Any], key: str) -> int:
+    value = config.get(key)
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"config.json must have {key}, a whole number from 1")
+    return value
 
 
 def _read_json(path: Path) -> dict[str, Any]:

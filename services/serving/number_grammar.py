@@ -1,16 +1,17 @@
-"""Numbers between bounds, as expressions of the engine's grammar language. Pure."""
+"""Numbers between bounds, as regular expressions over their decimal texts. Pure."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from math import ceil, floor
 from typing import Any
 
-from services.serving.regex_grammar import GrammarError, either, literal
+from services.serving.regex_grammar import GrammarError
 
 BOUNDS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}
 # Larger integers do not survive in most readers of JSON.
 BOUND_MAX = 10**15
 INTEGER_MAX = 10**16 - 1
+FRACTION = r"(\.[0-9]{1,15})?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class _Span:
 
 
 def bounded_number(given: Mapping[str, Any], *, whole: bool) -> str:
-    """The expression of the numbers within JSON Schema's bounds. Raises GrammarError.
+    """A regular expression for the numbers within JSON Schema's bounds. Raises GrammarError.
 
     Bounds of numbers that are not whole must themselves be whole.
     """
@@ -42,7 +43,7 @@ def bounded_number(given: Mapping[str, Any], *, whole: bool) -> str:
     options = _signed(_Span(low, high, open_low, open_high), whole)
     if not options:
         raise GrammarError("no number is within the bounds")
-    return either(options)
+    return "|".join(options)
 
 
 def _tightest(
@@ -68,25 +69,25 @@ def _signed(span: _Span, whole: bool) -> list[str]:
             mirror = _Span(int(whole), end, not whole, span.open_low)
         else:
             mirror = _Span(-span.high, end, span.open_high, span.open_low)
-        options += [f'"-" {expression}' for expression in unsigned(mirror)]
+        options += [f"-{expression}" for expression in unsigned(mirror)]
     return options
 
 
 def _decimals(span: _Span) -> list[str]:
-    """Texts of the numbers of a span from 0 up, with or without a fraction."""
+    """The numbers of a span from 0 up, with or without a fraction."""
     low, high = span.low or 0, span.high
     options = []
     if span.open_low and (high is None or low < high):
-        options.append(f'{literal(str(low))} "." [0-9]{{0,14}} [1-9]')
+        options.append(rf"{low}\.[0-9]{{0,14}}[1-9]")
     inside = _Span(low + span.open_low, None if high is None else high - 1, False, False)
-    options += [f"{expression} fraction?" for expression in _integers(inside)]
+    options += [f"{expression}{FRACTION}" for expression in _integers(inside)]
     if high is not None and not span.open_high and low + span.open_low <= high:
-        options.append(f'{literal(str(high))} ("." "0"{{1,15}})?')
+        options.append(rf"{high}(\.0{{1,15}})?")
     return options
 
 
 def _integers(span: _Span) -> list[str]:
-    """Texts of the integers of a closed span from 0 up, by their number of digits."""
+    """The integers of a closed span from 0 up, by their number of digits."""
     low = span.low or 0
     end = INTEGER_MAX if span.high is None else span.high
     options = []
@@ -100,16 +101,13 @@ def _integers(span: _Span) -> list[str]:
 def _digits(low: str, high: str) -> str:
     """Texts of as many digits as `low` and `high` have, from the one to the other."""
     if low == high:
-        return literal(low)
+        return low
     rest = len(low) - 1
     if low[1:] == "0" * rest and high[1:] == "9" * rest:
-        return f"[{low[0]}-{high[0]}] [0-9]{{{rest}}}" if rest else f"[{low}-{high}]"
+        return f"[{low[0]}-{high[0]}][0-9]{{{rest}}}"
     if low[0] == high[0]:
-        return f"{literal(low[0])} {_digits(low[1:], high[1:])}"
-    options = [
-        f"{literal(low[0])} {_digits(low[1:], '9' * rest)}",
-        f"{literal(high[0])} {_digits('0' * rest, high[1:])}",
-    ]
+        return low[0] + _digits(low[1:], high[1:])
+    options = [low[0] + _digits(low[1:], "9" * rest), high[0] + _digits("0" * rest, high[1:])]
     if int(high[0]) - int(low[0]) > 1:
-        options.append(f"[{int(low[0]) + 1}-{int(high[0]) - 1}] [0-9]{{{rest}}}")
-    return either(options)
+        options.append(f"[{int(low[0]) + 1}-{int(high[0]) - 1}][0-9]{{{rest}}}")
+    return f"({'|'.join(options)})"

@@ -2,33 +2,35 @@
 
 `step()` holds the interpreter's lock for its whole length, which would starve an event loop beside
 it; hence the process. Everything happens on one thread: commands are taken between steps, since
-cancelling during one is not safe. The process ends when its parent's end of the pipe closes,
-however the parent died.
+cancelling during one is not safe. The process ends with its parent, however that died.
 
 Knows nothing of text, templates or gRPC. Run as `python -m services.serving.openvino_worker FD
 CONFIG-JSON`.
 
-Commands in:  ("add", id, prompt_ids, options) | ("cancel", id)
-Messages out: ("ready", longest_step_s)
-              | ("step", [(id, token_ids, logprobs, finish), ...], running, cache_usage)
-              | ("refused", id, words) | ("broken", words)
+Lines of JSON in: ["add", id, prompt_ids, options] | ["cancel", id]
+            out: ["ready", longest_step_s]
+               | ["step", [[id, token_ids, logprobs, finish], ...], running, cache_usage]
+               | ["refused", id, words] | ["broken", words]
 """
 
+import ctypes
 import json
 import os
+import select
 import signal
+import socket
 import sys
 import time
-from multiprocessing.connection import Connection
-from pathlib import Path
+from collections import deque
 from typing import Any
 
 import numpy as np
 import openvino
 import openvino_genai
 
-IDLE_POLL_S = 1.0
 EXIT_PARENT_GONE, EXIT_BROKEN = 0, 1
+PR_SET_PDEATHSIG = 1
+RECEIVE_BYTES = 1 << 16
 # Weights are served at the precision they were exported with. On processors with bfloat16 units the
 # plug-in would lower it by itself, and then an answer would depend on what else is in its batch.
 PROPERTIES: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -37,86 +39,132 @@ FINISH = {
     openvino_genai.GenerationFinishReason.STOP: "stop",
     openvino_genai.GenerationFinishReason.LENGTH: "length",
 }
+CANCELLED = "cancelled"
+WARM_UP_TOKENS = 4
+# Compiled once at the start, so that no answer waits while the compiler reads the vocabulary.
+WARM_UP_GRAMMAR = 'root ::= [ -~]* ""'
+
+Row = tuple[int, list[int], list[float], str]
+
+
+class Pipe:
+    """Lines of JSON to and from the replica."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._lines: deque[bytes] = deque()
+        self._rest = b""
+
+    def send(self, *message: Any) -> None:
+        """Writes one message; waits while the replica does not read."""
+        self._connection.sendall(json.dumps(message, separators=(",", ":")).encode() + b"\n")
+
+    def receive(self, *, wait: bool) -> list[Any] | None:
+        """Returns the next command, or None if there is none and `wait` is False.
+
+        Raises EOFError when the replica is gone.
+        """
+        while not self._lines:
+            if not wait and not select.select([self._connection], [], [], 0)[0]:
+                return None
+            data = self._connection.recv(RECEIVE_BYTES)
+            if not data:
+                raise EOFError
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            self._lines.extend(lines)
+        return json.loads(self._lines.popleft())
 
 
 class Worker:
     """The pipeline, its live sequences, and the pipe to the replica."""
 
-    def __init__(self, pipe: Connection, config: dict[str, Any]) -> None:
+    def __init__(self, pipe: Pipe, config: dict[str, Any]) -> None:
         self._pipe = pipe
         self._config = config
-        self._pipeline = load(config)
+        self._pipeline = _load(config)
         self._live: dict[int, Any] = {}
+        self._cancelled: list[int] = []
 
     def run(self) -> None:
         """Works until the parent is gone."""
-        self._pipe.send(("ready", self._warm_up()))
+        self._pipe.send("ready", self._warm_up())
         while True:
             self._take_commands()
-            if self._live:
-                self._step()
-                self._report()
-
-    def _step(self) -> None:
-        try:
-            self._pipeline.step()
-        except RuntimeError as error:
-            # The pipeline cannot go on after this: every later step would raise as well.
-            self._pipe.send(("broken", str(error)))
-            os._exit(EXIT_BROKEN)
+            self._step()
+            rows = self._collect()
+            self._pipe.send("step", rows, len(self._live), self._cache_usage())
 
     def _take_commands(self) -> None:
-        while self._pipe.poll(0 if self._live else IDLE_POLL_S):
-            command, *rest = self._pipe.recv()
-            if command == "add":
+        while command := self._pipe.receive(wait=not self._live and not self._cancelled):
+            name, *rest = command
+            if name == "add":
                 self._add(*rest)
             else:
                 self._cancel(*rest)
 
     def _add(self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any]) -> None:
-        prompt = openvino.Tensor(np.array([prompt_ids], dtype=np.int64))
         try:
+            prompt = openvino.Tensor(np.array([prompt_ids], dtype=np.int64))
             self._live[sequence_id] = self._pipeline.add_request(
-                sequence_id, prompt, generation_config(options)
+                sequence_id, prompt, _generation_config(options)
             )
-        except RuntimeError as error:
-            self._pipe.send(("refused", sequence_id, str(error)))
+        except Exception as error:
+            self._pipe.send("refused", sequence_id, str(error))
 
     def _cancel(self, sequence_id: int) -> None:
         handle = self._live.pop(sequence_id, None)
         if handle is not None:
             handle.cancel()
-            # A step is what frees a cancelled sequence's cache; without other work none would come.
-            self._step()
-            self._report()
+            # The next step frees its cache; the replica hears of it with that step.
+            self._cancelled.append(sequence_id)
 
-    def _report(self) -> None:
-        progress = []
+    def _step(self) -> None:
+        try:
+            self._pipeline.step()
+        except Exception as error:
+            # The pipeline cannot go on after this: every later step would raise as well.
+            self._pipe.send("broken", str(error))
+            os._exit(EXIT_BROKEN)
+
+    def _collect(self) -> list[Row]:
+        """Takes what the last step brought each sequence."""
+        rows: list[Row] = [(sequence_id, [], [], CANCELLED) for sequence_id in self._cancelled]
+        self._cancelled.clear()
         for sequence_id, handle in list(self._live.items()):
-            found = _read(handle)
-            if found is not None:
-                progress.append((sequence_id, *found))
-                if found[2]:
+            if handle.can_read():
+                rows.append((sequence_id, *_read(handle)))
+                if rows[-1][3]:
                     del self._live[sequence_id]
-        usage = self._pipeline.get_metrics().cache_usage / 100 if self._live else 0.0
-        self._pipe.send(("step", progress, len(self._live), usage))
+            elif handle.get_status() == openvino_genai.GenerationStatus.IGNORED:
+                del self._live[sequence_id]
+                words = "it does not fit into the key-value cache; raise PARLEY_SERVING_CACHE_GIB"
+                self._pipe.send("refused", sequence_id, words)
+        return rows
+
+    def _cache_usage(self) -> float:
+        return self._pipeline.get_metrics().cache_usage / 100 if self._live else 0.0
 
     def _warm_up(self) -> float:
-        """Runs the two shapes of step once, and returns the longer one's seconds."""
-        longest_s = 0.0
+        """Runs the two shapes of step and the grammar compiler once, and returns the longest step's
+        seconds."""
         prompt_ids = [0] * self._config["warm_up_tokens"]
-        self._add(0, prompt_ids, {"max_new_tokens": 4, "ignore_eos": True})
+        options = {"max_new_tokens": WARM_UP_TOKENS, "ignore_eos": True}
+        longest_s = self._time_steps(prompt_ids, options)
+        self._time_steps(prompt_ids[:1], {**options, "grammar": WARM_UP_GRAMMAR})
+        return longest_s
+
+    def _time_steps(self, prompt_ids: list[int], options: dict[str, Any]) -> float:
+        longest_s = 0.0
+        self._add(0, prompt_ids, options)
         while self._live:
             started_s = time.monotonic()
             self._pipeline.step()
             longest_s = max(longest_s, time.monotonic() - started_s)
-            if any(found and found[2] for found in map(_read, self._live.values())):
-                self._live.clear()
+            self._collect()
         return longest_s
 
 
-def load(config: dict[str, Any]) -> openvino_genai.ContinuousBatchingPipeline:
-    """Loads the pipeline that a replica's settings ask for; takes seconds."""
+def _load(config: dict[str, Any]) -> openvino_genai.ContinuousBatchingPipeline:
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = config["cache_gib"]
     scheduler.max_num_seqs = config["sequences_max"]
@@ -130,36 +178,34 @@ def load(config: dict[str, Any]) -> openvino_genai.ContinuousBatchingPipeline:
     )
 
 
-def generation_config(options: dict[str, Any]) -> openvino_genai.GenerationConfig:
+def _generation_config(options: dict[str, Any]) -> openvino_genai.GenerationConfig:
     """Makes OpenVINO GenAI's options; a key is the name of its attribute."""
     config = openvino_genai.GenerationConfig()
-    form = options.pop("format", None)
     for name, value in options.items():
-        setattr(config, name, set(value) if name == "stop_token_ids" else value)
-    if form is not None:
-        structured = openvino_genai.StructuredOutputConfig()
-        setattr(structured, *form)
-        config.structured_output_config = structured
+        if name == "grammar":
+            config.structured_output_config = openvino_genai.StructuredOutputConfig()
+            config.structured_output_config.grammar = value
+        else:
+            setattr(config, name, set(value) if name == "stop_token_ids" else value)
     return config
 
 
-def _read(handle: Any) -> tuple[list[int], list[float], str] | None:
-    """Takes what a sequence has sampled since the last step, or None."""
-    if not handle.can_read():
-        return None
+def _read(handle: Any) -> tuple[list[int], list[float], str]:
     (output,) = handle.read().values()
     return output.generated_ids, output.generated_log_probs, FINISH[output.finish_reason]
 
 
 def main() -> None:
     """Loads the model and works until the parent is gone."""
-    # A terminal's Ctrl-C reaches the whole process group; the replica decides when the engine ends.
+    # What a terminal or a supervisor sends to the whole group must not end answers that drain; the
+    # replica decides when the engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    pipe = Connection(int(sys.argv[1]))
-    config = json.loads(sys.argv[2])
-    config["model_dir"] = str(Path(config["model_dir"]).resolve())
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    # A parent that is killed while a step hangs would leave it hanging for ever.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    pipe = Pipe(socket.socket(fileno=int(sys.argv[1])))
     try:
-        Worker(pipe, config).run()
+        Worker(pipe, json.loads(sys.argv[2])).run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         # Skips destructors: they take long and print about sequences that nobody waits for.
         os._exit(EXIT_PARENT_GONE)

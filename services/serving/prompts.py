@@ -2,7 +2,8 @@
 means.
 
 A control token such as `<|im_start|>` has its meaning only where the chat template wrote it. In
-what a user or a caller wrote it is encoded as the plain characters it is made of.
+what a user or a caller wrote it is encoded as the plain characters it is made of. Control tokens
+are those that the tokenizer calls special.
 """
 
 import json
@@ -10,6 +11,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import TemplateError
 from jinja2.ext import loopcontrols
@@ -17,14 +19,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
 from services.rpc.errors import FailedPrecondition, InvalidArgument
+from services.serving.vocabulary import Vocabulary
 
-# A character of Unicode's private use area, put inside control tokens that users wrote so that the
-# template's own can be told from them after rendering. Taken out again before encoding.
-MARK = "\uf8ff"
+# A code point that Unicode keeps for a program's own use and that no text has, put inside control
+# tokens that users wrote so that the template's own can be told from them after rendering. Taken
+# out again before encoding.
+MARK = "\ufdd0"
 
 
 class Prompts:
-    """One model's tokenizer and chat template."""
+    """One model's tokenizer and chat template. Safe to use from several threads."""
 
     def __init__(self, tokenizer_file: Path, template: str, special_tokens: dict[str, str]) -> None:
         self.tokenizer = Tokenizer.from_file(str(tokenizer_file))
@@ -33,26 +37,22 @@ class Prompts:
         for tokenizer in (self.tokenizer, self._plain):
             tokenizer.no_padding()
             tokenizer.no_truncation()
+        self.vocabulary = Vocabulary(self.tokenizer)
         controls = [
             token.content
             for token in self.tokenizer.get_added_tokens_decoder().values()
             if token.special
         ]
         self._control = re.compile(
-            "|".join(sorted(map(re.escape, controls), key=len, reverse=True)) or r"(?!)"
+            "|".join(map(re.escape, sorted(controls, key=len, reverse=True))) or r"(?!)"
         )
         self._template = _environment().from_string(template) if template else None
         self._special_tokens = special_tokens
 
-    @property
-    def vocabulary_size(self) -> int:
-        """Number of token ids, added ones included."""
-        return self.tokenizer.get_vocab_size()
-
     def encode_text(self, text: str) -> list[int]:
-        """Ids of plain text. Raises InvalidArgument when nothing is left of it."""
-        ids = self._plain.encode(text, add_special_tokens=False).ids
-        return _some(ids)
+        """Ids of plain text, begun as the model's texts begin. Raises InvalidArgument when nothing
+        is left of it."""
+        return _some(self._plain.encode(text).ids)
 
     def encode_conversation(self, messages: Sequence[tuple[str, str]]) -> list[int]:
         """Ids of (role, content) pairs in the template's words, ready for the answer.
@@ -62,17 +62,6 @@ class Prompts:
         """
         marked = [{"role": role, "content": self._mark(content)} for role, content in messages]
         return _some(self._encode_rendered(self._render(marked)))
-
-    def token_bytes(self, token_id: int) -> bytes:
-        """The bytes that a token stands for; they need not be whole characters."""
-        token = self.tokenizer.id_to_token(token_id)
-        if token is None:
-            return b""
-        if all(character in _BYTE_OF for character in token):
-            return bytes(_BYTE_OF[character] for character in token)
-        if match := re.fullmatch(r"<0x([0-9A-F]{2})>", token):
-            return bytes.fromhex(match[1])
-        return token.replace("\u2581", " ").encode()
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         if self._template is None:
@@ -117,14 +106,22 @@ def read_prompts(folder: Path) -> Prompts:
     template = (
         template_file.read_text(encoding="utf-8")
         if template_file.exists()
-        else config.get("chat_template") or ""
+        else _default_template(config.get("chat_template"))
     )
     specials = {
         name: value["content"] if isinstance(value, dict) else value
         for name, value in config.items()
-        if name.endswith("_token") and value
+        if name.endswith("_token") and isinstance(value, dict | str)
     }
     return Prompts(folder / "tokenizer.json", template, specials)
+
+
+def _default_template(found: Any) -> str:
+    """A configuration holds one template, or a list of named ones."""
+    if isinstance(found, list):
+        named = {one["name"]: one["template"] for one in found}
+        return named.get("default", "")
+    return found or ""
 
 
 def _some(ids: list[int]) -> list[int]:
@@ -151,14 +148,3 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return environment
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Byte-level BPE's characters for the 256 bytes (GPT-2's `bytes_to_unicode`)."""
-    shown = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    hidden = [byte for byte in range(256) if byte not in shown]
-    alphabet = {chr(byte): byte for byte in shown}
-    return alphabet | {chr(256 + index): byte for index, byte in enumerate(hidden)}
-
-
-_BYTE_OF: dict[str, int] = _byte_alphabet()

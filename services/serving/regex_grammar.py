@@ -1,4 +1,4 @@
-"""A regular expression to an expression of the engine's grammar language (xgrammar's EBNF).
+"""A regular expression as rules of the engine's grammar language (xgrammar's EBNF).
 
 Python's own parser reads the expression, so its dialect is Python's, with `\\d`, `\\w` and `\\s` in
 ASCII. What a grammar cannot say (look-around, back references, flags) is refused. The whole text
@@ -7,16 +7,15 @@ must match; `^` and `$` at the ends change nothing. Pure; knows nothing of JSON 
 
 import json
 import re
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from re import _constants as ops  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
-# A product of nested repeats; beyond, compiling takes long, and every running answer waits for it.
-REPEAT_MAX = 2000
-
-Ranges = list[tuple[int, int]]
+from services.serving.automaton import Automaton, AutomatonError, Ranges, State
 
 # All characters, cut where the first byte or the length of UTF-8 changes: over such an edge the
 # engine would also take bytes that are no character.
@@ -47,9 +46,24 @@ ENDS = {ops.AT_END, ops.AT_END_STRING}
 JSON_PLAIN: Ranges = [(32, 33), (35, 91), (93, 126), (160, 0x10FFFF)]
 JSON_ESCAPED = '"\\\b\f\n\r\t'
 
+_parsing = threading.Lock()
+
 
 class GrammarError(ValueError):
     """What is asked cannot be put into a grammar; the words say why, for the caller."""
+
+
+def regex_rules(text: str, name: str) -> list[str]:
+    """Rules for what the expression matches; the first is called `name`, the others begin so.
+
+    Raises GrammarError.
+    """
+    return _rules(_states(text), name, _character_class)
+
+
+def json_regex_rules(text: str, name: str) -> list[str]:
+    """The same for what stands between the quotes of a JSON string."""
+    return _rules(_states(text), name, json_class)
 
 
 def literal(text: str) -> str:
@@ -62,88 +76,86 @@ def either(options: Sequence[str]) -> str:
     return options[0] if len(options) == 1 else f"({' | '.join(options)})"
 
 
-def regex_expression(text: str) -> str:
-    """The expression for plain text. Raises GrammarError."""
-    return _compile(text, _character_class)
-
-
-def json_regex_expression(text: str) -> str:
-    """The expression for what stands between the quotes of a JSON string. Raises GrammarError."""
-    return _compile(text, json_class)
-
-
 def json_class(ranges: Ranges) -> str:
-    """One character of a JSON string, escaped where JSON wants it."""
-    plain = _intersect(ranges, JSON_PLAIN)
+    """One character of a JSON string, escaped where JSON wants it, "" if none can."""
     escapes = [c for c in JSON_ESCAPED if any(low <= ord(c) <= high for low, high in ranges)]
-    options = [_character_class(plain)] if _intersect(plain, CHARACTERS) else []
+    options = [_character_class(_intersect(ranges, JSON_PLAIN))]
     options += [literal(json.dumps(character)[1:-1]) for character in escapes]
-    if not options:
-        raise GrammarError("a class of characters is empty")
-    return either(options)
+    options = [option for option in options if option]
+    return either(options) if options else ""
 
 
-def _compile(text: str, render: Callable[[Ranges], str]) -> str:
+def _states(text: str) -> list[State]:
     try:
-        with warnings.catch_warnings():
+        # Changes a setting of the whole process, and several threads come here.
+        with _parsing, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parsed = parser.parse(text)
         if parsed.state.flags & ~re.UNICODE.value:
             raise GrammarError("flags are not supported")
-        return _Regex(render).sequence(list(parsed), 1, True, True)
-    except (re.error, OverflowError) as error:
+        automaton = Automaton()
+        end = _Regex(automaton).sequence(list(parsed), True, True, automaton.start)
+        return automaton.deterministic(end)
+    except (re.error, OverflowError, AutomatonError) as error:
         raise GrammarError(str(error)[:200]) from None
     except RecursionError:
-        raise GrammarError("the regular expression is nested too deep") from None
+        raise GrammarError("it is nested too deep") from None
+
+
+def _rules(states: list[State], name: str, render: Callable[[Ranges], str]) -> list[str]:
+    """One rule for each state: a character and then the rule of the state it leads to."""
+    names = [name, *(f"{name}x{number}" for number in range(1, len(states)))]
+    return [
+        f"{own} ::= {' | '.join(_options(state, names, render))}"
+        for own, state in zip(names, states, strict=True)
+    ]
+
+
+def _options(state: State, names: list[str], render: Callable[[Ranges], str]) -> list[str]:
+    shown = ((render(ranges), names[target]) for target, ranges in state.moves.items())
+    options = [f"{characters} {target}" for characters, target in shown if characters]
+    return [*options, '""'] if state.ends or not options else options
 
 
 class _Regex:
-    """Walks the parsed form. `times` is the product of the repeats around; `first` and `last` say
-    that nothing comes before or after."""
+    """Walks the parsed form into an automaton. `first` and `last` say that nothing comes before or
+    after."""
 
-    def __init__(self, render: Callable[[Ranges], str]) -> None:
-        self._render = render
+    def __init__(self, automaton: Automaton) -> None:
+        self._automaton = automaton
 
-    def sequence(self, tokens: Sequence[Any], times: int, first: bool, last: bool) -> str:
-        """Tokens one after another."""
+    def sequence(self, tokens: Sequence[Any], first: bool, last: bool, state: int) -> int:
+        """Tokens one after another, from a state on; returns the state they end in."""
         end = len(tokens) - 1
-        parts = [
-            self._token(op, argument, times, first and index == 0, last and index == end)
-            for index, (op, argument) in enumerate(tokens)
-        ]
-        return " ".join(filter(None, parts)) or '""'
+        for index, (op, argument) in enumerate(tokens):
+            state = self._token(op, argument, first and index == 0, last and index == end, state)
+        return state
 
-    def _token(self, op: Any, argument: Any, times: int, first: bool, last: bool) -> str:
-        if op is ops.LITERAL:
-            return self._render([(argument, argument)])
-        if op in (ops.IN, ops.ANY, ops.NOT_LITERAL):
-            return self._render(_members(op, argument))
+    def _token(self, op: Any, argument: Any, first: bool, last: bool, state: int) -> int:
+        if op in (ops.LITERAL, ops.IN, ops.ANY, ops.NOT_LITERAL):
+            return self._automaton.take(state, _members(op, argument))
         if op in (ops.MAX_REPEAT, ops.MIN_REPEAT):
-            return self._repeat(*argument, times)
+            low, high, inner = argument
+            way = partial(self.sequence, list(inner), False, False)
+            return self._automaton.repeat(state, way, low, None if high is ops.MAXREPEAT else high)
         if op is ops.BRANCH:
-            options = [self.sequence(list(o), times, first, last) for o in argument[1]]
-            return either(options)
+            ways = [partial(self.sequence, list(inner), first, last) for inner in argument[1]]
+            return self._automaton.choose(state, ways)
         if op is ops.SUBPATTERN:
             _, added, removed, inner = argument
             if added or removed:
                 raise GrammarError("flags are not supported")
-            return f"({self.sequence(list(inner), times, first, last)})"
+            return self.sequence(list(inner), first, last, state)
         if op is ops.AT and ((first and argument in STARTS) or (last and argument in ENDS)):
-            return ""
+            return state
         name = argument if op is ops.AT else op
         raise GrammarError(f"{str(name).lower().replace('_', ' ')} is not supported")
-
-    def _repeat(self, low: int, high: Any, inner: Any, times: int) -> str:
-        most = low if high is ops.MAXREPEAT else high
-        times *= max(most, 1)
-        if times > REPEAT_MAX:
-            raise GrammarError(f"its repeats multiply to more than {REPEAT_MAX}")
-        upper = "" if high is ops.MAXREPEAT else high
-        return f"({self.sequence(list(inner), times, False, False)}){{{low},{upper}}}"
 
 
 def _members(op: Any, argument: Any) -> Ranges:
     """The characters that a class matches."""
+    if op is ops.LITERAL:
+        return [(argument, argument)]
     if op is ops.ANY:
         return _complement([(10, 10)])
     if op is ops.NOT_LITERAL:
@@ -169,7 +181,7 @@ def _complement(ranges: Iterable[tuple[int, int]]) -> Ranges:
         if low > start:
             gaps.append((start, low - 1))
         start = max(start, high + 1)
-    return [*gaps, (start, 0x10FFFF)]
+    return [*gaps, (start, 0x10FFFF)] if start <= 0x10FFFF else gaps
 
 
 def _intersect(left: Ranges, right: Ranges) -> Ranges:
@@ -177,12 +189,11 @@ def _intersect(left: Ranges, right: Ranges) -> Ranges:
 
 
 def _character_class(ranges: Ranges) -> str:
-    ranges = _intersect(ranges, CHARACTERS)
-    if not ranges:
-        raise GrammarError("a class of characters is empty")
+    ranges = sorted(_intersect(ranges, CHARACTERS))
     if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
         return literal(chr(ranges[0][0]))
-    return "[" + "".join(f"{_code(low)}-{_code(high)}" for low, high in sorted(ranges)) + "]"
+    members = "".join(f"{_code(low)}-{_code(high)}" for low, high in ranges)
+    return members and f"[{members}]"
 
 
 def _escape(character: str) -> str:

@@ -1,8 +1,10 @@
 """parley.serving.v1.ModelServing: proto to domain and back."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -11,10 +13,12 @@ from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 from services.rpc.errors import InvalidArgument, NotFound, Unavailable
 from services.serving import formats
+from services.serving.ask import Ask, Delta, Event, Finished, Started
 from services.serving.engine import Format, Sampling
-from services.serving.generation import Ask, Delta, Event, Finished, Started
 from services.serving.prompts import Prompts
 from services.serving.replica import Replica
+
+T = TypeVar("T")
 
 ROLES = {
     pb.CHAT_ROLE_SYSTEM: "system",
@@ -22,6 +26,9 @@ ROLES = {
     pb.CHAT_ROLE_ASSISTANT: "assistant",
 }
 REASONS = {"stop": pb.FINISH_REASON_STOP, "length": pb.FINISH_REASON_LENGTH}
+# Larger requests, and formats to compile, are read on a thread: on the event loop they would hold
+# up every stream for longer than a step takes.
+INLINE_BYTES_MAX = 8192
 SERVICE = pb.DESCRIPTOR.services_by_name["ModelServing"].full_name
 
 
@@ -42,7 +49,10 @@ class Servicer(pb_grpc.ModelServingServicer):
                 reason="ENGINE_DIED",
                 retry_after_s=5,
             )
-        ask = _to_ask(request, self._replica.prompts, self._replica.model.sampling)
+        heavy = request.HasField("output_format") or request.ByteSize() > INLINE_BYTES_MAX
+        ask = await _run(
+            heavy, _to_ask, request, self._replica.prompts, self._replica.model.sampling
+        )
         async with aclosing(self._replica.generations.generate(ask)) as events:
             async for event in events:
                 yield self._to_response(event)
@@ -52,11 +62,14 @@ class Servicer(pb_grpc.ModelServingServicer):
     ) -> pb.CountTokensResponse:
         """Counts a prompt's tokens."""
         self._check_model(request.model)
-        ids = _encode(request, self._replica.prompts)
+        heavy = request.ByteSize() > INLINE_BYTES_MAX
+        ids = await _run(heavy, _encode, request, self._replica.prompts)
+        context_tokens_max = self._replica.model.context_tokens_max
         return pb.CountTokensResponse(
             prompt_tokens=len(ids),
-            token_ids=ids,
-            context_tokens_max=self._replica.model.context_tokens_max,
+            # Generate would refuse longer ones, and they may not fit into a message.
+            token_ids=ids if len(ids) < context_tokens_max else [],
+            context_tokens_max=context_tokens_max,
         )
 
     async def ListLoadedModels(
@@ -113,9 +126,15 @@ class Servicer(pb_grpc.ModelServingServicer):
         delta = pb.Delta(
             choice=event.choice, position=event.position, token_ids=event.token_ids, text=event.text
         )
-        for token_id, logprob in zip(event.token_ids, event.logprobs, strict=False):
-            delta.logprobs.add(logprob=logprob, token=self._replica.prompts.token_bytes(token_id))
+        if event.logprobs:
+            vocabulary = self._replica.prompts.vocabulary
+            for token_id, logprob in zip(event.token_ids, event.logprobs, strict=True):
+                delta.logprobs.add(logprob=logprob, token=vocabulary.token_bytes(token_id))
         return delta
+
+
+async def _run(heavy: bool, work: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.to_thread(work, *arguments) if heavy else work(*arguments)
 
 
 def _to_finished(event: Finished) -> pb.Finished:
@@ -163,11 +182,11 @@ def _to_ask(request: pb.GenerateRequest, prompts: Prompts, defaults: Sampling) -
 def _to_format(wanted: pb.OutputFormat) -> Format | None:
     match wanted.WhichOneof("format"):
         case "json_schema":
-            return formats.check_schema(wanted.json_schema)
+            return formats.schema_format(wanted.json_schema)
         case "regex":
-            return formats.check_regex(wanted.regex)
+            return formats.regex_format(wanted.regex)
         case "json_object":
-            return Format("json_schema", formats.JSON_OBJECT)
+            return formats.JSON_OBJECT_FORMAT
     return None
 
 

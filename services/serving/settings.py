@@ -30,5 +30,5 @@ class Settings(ServerSettings):
     prefix_caching: bool = Field(False, description="Keep the cache of shared prompt beginnings.")
     load_timeout_s: float = Field(300, gt=0, description="Longest load of a model.")
     stall_s_min: float = Field(
-        5, gt=0, description="Shortest silence of a working engine that counts as stuck."
+        4, gt=0, description="Shortest silence of a working engine that counts as stuck."
     )

@@ -1,6 +1,6 @@
 """`test`, `bench`, `lock` and `version`: for those who work on Parley."""
 
-import importlib.util
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,9 +8,10 @@ import typer
 from stack import checks, locks
 from stack.commands.options import AsJson
 from stack.environment.places import Places
-from stack.errors import StackError
+from stack.home import Home
 from stack.words import out, print_json
 
+STREAMS_MAX = 256
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -37,19 +38,62 @@ def test(context: typer.Context) -> None:
     raise typer.Exit(checks.run(Places.find(), context.args))
 
 
-def bench(context: typer.Context) -> None:
+def bench(
+    streams: Annotated[
+        str, typer.Option(help="Numbers of streams, with commas between.")
+    ] = "1,16,32",
+    rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds of each way.")] = 3,
+    tokens: Annotated[int, typer.Option(min=2, max=1024, help="Tokens of each answer.")] = 64,
+    model: Annotated[
+        Path | None, typer.Option(help="Model folder; by default 32 M random weights.")
+    ] = None,
+    overhead: Annotated[
+        int, typer.Option(min=0, max=10_000, help="Requests a way for the overhead; 0 for none.")
+    ] = 100,
+    rate: Annotated[
+        float, typer.Option(min=0, max=1000, help="Also an open loop at this rate a second.")
+    ] = 0,
+    transformers: Annotated[
+        bool, typer.Option("--transformers", help="Also `transformers serve`, for comparison.")
+    ] = False,
+    faults: Annotated[
+        bool, typer.Option("--faults", help="Also leaving clients, a soak, and kill -9.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Measure the mesh against the same engine in process.
+
+    All ways take turns, so compare the ratios. Stop other work for quiet figures.
 
     \b
     Examples:
       ./parley bench
-      ./parley bench --json
+      ./parley bench --streams 16 --transformers
+      ./parley bench --faults --json
     """
-    if not importlib.util.find_spec("bench"):
-        raise StackError("This checkout has no benchmark.")
-    from bench.run import main
+    from bench.run import Options, main
 
-    raise typer.Exit(main(context.args))
+    chosen = Options(
+        streams=_numbers(streams),
+        rounds=rounds,
+        tokens=tokens,
+        model_dir=model,
+        overhead_requests=overhead,
+        rate_per_s=rate,
+        transformers=transformers,
+        faults=faults,
+    )
+    raise typer.Exit(main(Home.find(), chosen, as_json=as_json))
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(word) for word in text.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or not all(1 <= number <= STREAMS_MAX for number in numbers):
+        raise typer.BadParameter(f"{text!r} is not a list of numbers from 1 to {STREAMS_MAX}")
+    return numbers
 
 
 def lock(

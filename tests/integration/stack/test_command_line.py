@@ -4,40 +4,53 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
 from stack import keys, up
 from stack.environment.places import ROOT
 from stack.errors import Exit
+from stack.home import Home
 from tests.integration.stack.stacks import plan_of
 
 
-@pytest.fixture
-def parley(home):
-    """Runs one command in this home, off a terminal."""
-
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "stack", *arguments],
-            env={**os.environ, "PARLEY_HOME": str(home.path), "PYTHONPATH": str(ROOT)},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
+def run_in(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs one command in a home, off a terminal."""
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "stack", *arguments],
+        env={**os.environ, "PARLEY_HOME": str(home.path), "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture
-def running(home):
-    """A running stack of stand-ins."""
-    return up.start_with(home, lambda: plan_of(home))
+def idle(home):
+    """Runs commands where nothing runs."""
+    return partial(run_in, home)
 
 
-def test_status_tells_programs_and_people_the_same(parley, running):
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory):
+    """A home where a stack of stand-ins runs; the tests leave it as they found it."""
+    home = Home(tmp_path_factory.mktemp("busy") / "home")
+    up.start_with(home, lambda: plan_of(home))
+    keys.ensure(home)
+    yield home
+    up.stop(home)
+
+
+@pytest.fixture
+def parley(busy):
+    """Runs commands where a stack runs."""
+    return partial(run_in, busy)
+
+
+def test_status_tells_programs_and_people_the_same(parley):
     """JSON and words name the same services; both go to stdout, and nothing else does."""
     told = json.loads(parley("status", "--json").stdout)
     words = parley("status")
@@ -47,15 +60,15 @@ def test_status_tells_programs_and_people_the_same(parley, running):
     assert (words.returncode, words.stderr) == (Exit.OK, "")
 
 
-def test_output_off_a_terminal_has_no_escapes(parley, running):
+def test_output_off_a_terminal_has_no_escapes(parley):
     """No colour, no motion where a program reads."""
-    for arguments in (("status",), ("down",)):
+    for arguments in (("status",), ("up",), ("doctor",)):
         run = parley(*arguments)
         assert "\x1b" not in run.stdout + run.stderr
         assert "\r" not in run.stdout + run.stderr
 
 
-def test_a_second_up_shows_where_everything_is_and_changes_nothing(parley, running):
+def test_a_second_up_shows_where_everything_is_and_changes_nothing(parley):
     """The same block, with a new address of the page each time."""
     first, second = parley("up"), parley("up")
     assert first.returncode == second.returncode == Exit.OK
@@ -64,63 +77,62 @@ def test_a_second_up_shows_where_everything_is_and_changes_nothing(parley, runni
     assert json.loads(parley("up", "--json").stdout)["started_now"] is False
 
 
-def test_up_with_other_wishes_says_how_to_change_a_running_stack(parley, running):
+def test_up_with_other_wishes_says_how_to_change_a_running_stack(parley):
     """A running stack is not changed in passing."""
     run = parley("up", "--replicas", "2")
     assert run.returncode == Exit.FAILED
     assert "./parley down && ./parley up --replicas 2" in run.stderr
 
 
-def test_up_refuses_a_loosened_state_folder(parley, running, home):
+def test_up_refuses_a_loosened_state_folder(parley, busy):
     """Also while it runs, with the command that mends it."""
-    keys.ensure(home)
-    home.secrets.chmod(0o755)
+    busy.secrets.chmod(0o755)
     run = parley("up")
     assert run.returncode == Exit.FAILED
-    assert f"chmod 700 {home.secrets}" in run.stderr
-    home.secrets.chmod(0o700)
+    assert f"chmod 700 {busy.secrets}" in run.stderr
+    busy.secrets.chmod(0o700)
 
 
-def test_logs_gives_the_last_lines_of_one_service(parley, running, home):
+def test_logs_gives_the_last_lines_of_one_service(parley, busy):
     """And names the services that there are for one that there is not."""
-    home.log("gateway").write_text("one\ntwo\n")
+    busy.log("gateway").write_text("one\ntwo\n")
     assert parley("logs", "gateway", "-n", "1").stdout == "two\n"
     unknown = parley("logs", "gatewy")
     assert unknown.returncode == Exit.USAGE
     assert "gateway" in unknown.stderr
 
 
-def test_no_log_outside_the_logs_folder_is_shown(parley, running, home):
+def test_no_log_outside_the_logs_folder_is_shown(parley, busy):
     """A service's name is not a path."""
-    home.path.joinpath("secret.log").write_text("hidden")
+    busy.path.joinpath("secret.log").write_text("hidden")
     assert "hidden" not in parley("logs", "../secret").stdout
 
 
 @pytest.mark.parametrize("command", ["status", "token", "chat"])
-def test_commands_without_a_running_stack_end_with_3(parley, command):
+def test_commands_without_a_running_stack_end_with_3(idle, command):
     """And say how to start one."""
-    run = parley(command)
+    run = idle(command)
     assert run.returncode == Exit.NOT_RUNNING
     assert "./parley up" in run.stderr
 
 
-def test_down_without_a_running_stack_is_fine(parley):
+def test_down_without_a_running_stack_is_fine(idle):
     """Stopping is safe to repeat."""
-    assert parley("down").returncode == Exit.OK
+    assert idle("down").returncode == Exit.OK
 
 
-def test_the_api_key_is_shown_on_request_only(parley, home):
+def test_the_api_key_is_shown_on_request_only(idle, home):
     """By default only its place is told."""
     home.prepare()
     home.api_key.write_text("sk-parley-canary\n")
     home.api_key.chmod(0o600)
-    assert parley("token", "--api-key").stdout == f"{home.api_key}\n"
-    assert parley("token", "--api-key", "--show").stdout == "sk-parley-canary\n"
+    assert idle("token", "--api-key").stdout == f"{home.api_key}\n"
+    assert idle("token", "--api-key", "--show").stdout == "sk-parley-canary\n"
 
 
-def test_a_mistyped_command_is_corrected(parley):
+def test_a_mistyped_command_is_corrected(idle):
     """With the nearest one that there is."""
-    run = parley("stauts")
+    run = idle("stauts")
     assert run.returncode == Exit.USAGE
     assert "Did you mean 'status'?" in run.stderr
 
@@ -128,15 +140,15 @@ def test_a_mistyped_command_is_corrected(parley):
 @pytest.mark.parametrize(
     "command", ["up", "down", "status", "logs", "doctor", "token", "chat", "test", "bench", "lock"]
 )
-def test_every_command_has_help_with_examples(parley, command):
+def test_every_command_has_help_with_examples(idle, command):
     """Examples come before the options."""
-    said = parley(command, "-h").stdout
+    said = idle(command, "-h").stdout
     assert said.index("Examples:") < said.index("Options:")
     assert f"./parley {command}" in said
 
 
-def test_doctor_names_each_check_and_each_mend(parley):
+def test_doctor_names_each_check_and_each_mend(idle):
     """What is not ok comes with what to do."""
-    findings = json.loads(parley("doctor", "--json").stdout)
+    findings = json.loads(idle("doctor", "--json").stdout)
     assert {"Python", "packages", "secrets", "ports", "services"} <= {f["name"] for f in findings}
     assert all(finding["mend"] for finding in findings if finding["verdict"] != "ok")
