@@ -7,14 +7,13 @@ import asyncio
 import contextlib
 import random
 import time
-from dataclasses import dataclass
 
 import grpc
 import psutil
 from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
-from bench.figures import Spread, spread
+from bench.figures import Faults, spread
 from bench.streams import DATA, HttpTarget
 from stack.up import Running
 
@@ -22,22 +21,6 @@ TOKENS_MAX = 900
 POLL_S = 0.002
 WAIT_S_MAX = 60.0
 SOAK_STREAMS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """What was found. Times are from the event to what it names; memory and files of the replica
-    and its engine together, before and after the soak."""
-
-    slot_free: Spread
-    slot_free_ms_max: float
-    engine_back_s: float
-    replica_back_s: float
-    soak_requests: int
-    soak_s: float
-    rss_mib: tuple[float, float]
-    files: tuple[int, int]
-    engine_restarts_in_soak: int
 
 
 async def measure(running: Running, target: HttpTarget, *, leaves: int, soak_s: float) -> Faults:

@@ -3,14 +3,11 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.table import Table
 
 from bench.streams import Stream
-
-if TYPE_CHECKING:
-    from bench.faults import Faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,22 @@ class Row:
     first_token: Spread | None = None
     inter_token: Spread | None = None
     errors: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What was found. Times are from the event to what it names; memory and files of the replica
+    and its engine together, before and after the soak."""
+
+    slot_free: Spread
+    slot_free_ms_max: float
+    engine_back_s: float
+    replica_back_s: float
+    soak_requests: int
+    soak_s: float
+    rss_mib: tuple[float, float]
+    files: tuple[int, int]
+    engine_restarts_in_soak: int
 
 
 def row(what: str, streams: int, rounds: Sequence[tuple[float, list[Stream]]], base: float) -> Row:
@@ -110,7 +123,7 @@ def overhead_table(found: dict[str, dict[str, Spread]]) -> Table:
     return table
 
 
-def faults_table(found: "Faults") -> Table:
+def faults_table(found: Faults) -> Table:
     """What leaving clients and dying processes cost."""
     table = Table(title="Leaving and dying, one replica", show_header=False)
     for name, value in (
@@ -128,7 +141,7 @@ def faults_table(found: "Faults") -> Table:
 
 
 def to_json(
-    rows: Sequence[Row], overhead: dict[str, dict[str, Spread]], faults: "Faults | None"
+    rows: Sequence[Row], overhead: dict[str, dict[str, Spread]], faults: Faults | None
 ) -> dict[str, Any]:
     """Everything as JSON values."""
     return {

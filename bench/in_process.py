@@ -16,7 +16,7 @@ import numpy as np
 import openvino
 
 from services.serving import openvino_worker
-from services.serving.model import ENGINE_FOLDER
+from services.serving.model import read_model
 from services.serving.replica import worker_config
 from services.serving.settings import Settings
 
@@ -54,9 +54,7 @@ def prompt(index: int, tokens: int) -> list[int]:
 def main() -> None:
     """Loads the model, then measures what each line of standard input asks."""
     settings = Settings(address="unix:unused", model_dir=Path(sys.argv[1]))
-    pipeline = openvino_worker.load(
-        worker_config(settings, settings.model_dir / ENGINE_FOLDER, 2048)
-    )
+    pipeline = openvino_worker.load(worker_config(settings, read_model(settings.model_dir, "")))
     first_id = 1
     print("ready", flush=True)
     for line in sys.stdin:

@@ -90,7 +90,7 @@ def _made(home: Home, name: str, shape: "Shape", console: Console) -> Path:
     return folder
 
 
-def _faults(folder: Path, home: Home, options: Options, console: Console) -> faults.Faults:
+def _faults(folder: Path, home: Home, options: Options, console: Console) -> figures.Faults:
     from training import shapes
 
     model_dir = _made(home, "bench-tiny", shapes.TINY_SHAPE, console)

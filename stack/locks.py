@@ -1,9 +1,10 @@
 """Writes the pinned locks of `requirements/` from their `.in` files."""
 
+import os
 import subprocess
 from dataclasses import dataclass
 
-from stack.environment.packages import installer
+from stack.environment.packages import installer, uv_settings
 from stack.environment.places import Places
 from stack.errors import StackError
 
@@ -32,6 +33,7 @@ def write_all(places: Places, upgrade: bool) -> list[str]:
     uv = installer(places)
     if uv is None:
         raise StackError("Locks are written by uv, which is not here.", mend="Put uv on PATH.")
+    settings = uv_settings(places)
     for lock in ALL:
         command = [str(uv), "pip", "compile", *FORM, f"{lock.name}.in", "-o", f"{lock.name}.txt"]
         command += ["--override", lock.overrides] if lock.overrides else []
@@ -39,6 +41,7 @@ def write_all(places: Places, upgrade: bool) -> list[str]:
         run = subprocess.run(
             command,
             cwd=places.root / "requirements",
+            env={**os.environ, **settings},
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,

@@ -161,6 +161,12 @@ def require(home: Home) -> Running:
     """The stack that runs in `home`. Raises StackError (exit code 3) when there is none."""
     if running := find(home):
         return running
+    if leftovers.find(home):
+        raise StackError(
+            "Parley is being started, or what supervises it has ended.",
+            mend="Wait for the start, or begin anew with: ./parley up",
+            code=Exit.NOT_RUNNING,
+        )
     raise StackError(
         "Parley is not running.", mend="Start it with: ./parley up", code=Exit.NOT_RUNNING
     )

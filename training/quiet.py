@@ -16,6 +16,8 @@ _SETTINGS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
+    # Threads that spin while they wait starve each other where two programs share two cores.
+    "OMP_WAIT_POLICY": "PASSIVE",
 }
 
 

@@ -27,11 +27,11 @@ class Recipe:
     steps: int
     batch_tokens: int
     """Tokens in a step, padding included."""
-    matrix_rate: float = 0.02
+    matrix_rate: float = 0.012
     """Peak learning rate of the hidden matrices, under Muon."""
-    other_rate: float = 0.006
-    """Peak learning rate of embeddings and norms, under AdamW."""
-    warmup_steps: int = 20
+    other_rate: float = 0.05
+    """Peak learning rate of embeddings and norms, under AdamW: a high one pays here."""
+    warmup_steps: int = 5
     threads: int = 2
     """Fixed, since another number of threads gives other roundings and thus other weights."""
 

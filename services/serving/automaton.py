@@ -5,6 +5,7 @@ alike; a deterministic automaton has no two such ways. Knows nothing of how expr
 are written. Pure.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -13,10 +14,10 @@ from itertools import pairwise
 Ranges = list[tuple[int, int]]
 
 # The engine compiles a state in about a millisecond, and all running answers wait for it.
-STATES_MAX = 600
+STATES_MAX = 450
 # Bound on our own work: about half a second.
 PARTS_MAX = 20_000
-WORK_MAX = 400_000
+WORK_MAX = 150_000
 
 
 class AutomatonError(ValueError):
@@ -72,17 +73,18 @@ class Automaton:
         Raises AutomatonError when it is too large or takes nothing.
         """
         first = self._closed([self.start])
+        closed: dict[frozenset[int], frozenset[int]] = {}
         numbers = {first: 0}
         states: list[State] = []
         work = 0
         for members in (waiting := [first]):
-            moves = [move for member in members for move in self._moves[member]]
-            work += len(members) + len(moves)
+            pieces = _split([move for member in members for move in self._moves[member]])
+            work += len(members) + sum(len(targets) for _, _, targets in pieces)
             if len(numbers) > STATES_MAX or work > WORK_MAX:
                 raise AutomatonError("it is too large")
             state = State(end in members)
-            for low, high, targets in _split(moves):
-                reached = self._closed(targets)
+            for low, high, targets in pieces:
+                reached = closed.get(targets) or closed.setdefault(targets, self._closed(targets))
                 if reached not in numbers:
                     numbers[reached] = len(numbers)
                     waiting.append(reached)
@@ -116,12 +118,17 @@ class Automaton:
 
 def _split(moves: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, frozenset[int]]]:
     """Cuts overlapping ranges so that each piece has one set of targets."""
-    edges = sorted({low for low, _, _ in moves} | {high + 1 for _, high, _ in moves})
+    changes: dict[int, Counter[int]] = defaultdict(Counter)
+    for low, high, target in moves:
+        changes[low][target] += 1
+        changes[high + 1][target] -= 1
     pieces = []
-    for low, above in pairwise(edges):
-        targets = frozenset(target for a, b, target in moves if a <= low and above - 1 <= b)
-        if targets:
-            pieces.append((low, above - 1, targets))
+    active: Counter[int] = Counter()
+    for low, above in pairwise(sorted(changes)):
+        active.update(changes[low])
+        active = +active
+        if active:
+            pieces.append((low, above - 1, frozenset(active)))
     return pieces
 
 

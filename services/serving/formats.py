@@ -8,8 +8,6 @@ can be held. Pure.
 import json
 from typing import Any, NoReturn
 
-from jsonschema import Draft202012Validator, SchemaError
-
 from services.rpc.errors import InvalidArgument
 from services.serving.engine import Format
 from services.serving.json_grammar import JSON_OBJECT, schema_grammar
@@ -31,11 +29,7 @@ def schema_format(text: str) -> Format:
     if not isinstance(schema, dict):
         raise unusable("the schema must be a JSON object")
     try:
-        Draft202012Validator.check_schema(schema)
         return Format(schema_grammar(schema))
-    except SchemaError as error:
-        place = ".".join(["schema", *map(str, error.absolute_path)])
-        raise unusable(f"{place}: {error.message[:200]}") from None
     except GrammarError as error:
         raise unusable(str(error)) from None
     except RecursionError:

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator
 
-from services.serving.number_grammar import BOUNDS, bounded_number
+from services.serving.number_grammar import bounded_number
 from services.serving.regex_grammar import (
     CHARACTERS,
     GrammarError,
@@ -27,43 +27,22 @@ from services.serving.regex_grammar import (
     literal,
     regex_rules,
 )
+from services.serving.schema_keywords import (
+    ANNOTATIONS,
+    CHOSEN,
+    FILTERS,
+    KEYWORDS_OF,
+    check_keywords,
+    is_schema,
+    types_of,
+)
 
 DEPTH_MAX = 32
-# A count takes the engine about two milliseconds to compile for each step, and all answers wait.
-COUNT_MAX = 500
-
-# Say nothing about which values are valid.
-ANNOTATIONS = {
-    "$schema",
-    "$id",
-    "$comment",
-    "title",
-    "description",
-    "default",
-    "examples",
-    "deprecated",
-    "readOnly",
-    "writeOnly",
-    "strict",
-    "$defs",
-    "definitions",
-}
-KEYWORDS_OF = {
-    "string": {"minLength", "maxLength", "pattern"},
-    "integer": BOUNDS,
-    "number": BOUNDS,
-    "array": {"items", "prefixItems", "minItems", "maxItems"},
-    "object": {"properties", "required", "additionalProperties"},
-    "boolean": set(),
-    "null": set(),
-}
-TYPED = set().union(*KEYWORDS_OF.values())
-WHOLE = {"$ref", "anyOf", "allOf"}
-CHOSEN = {"enum", "const"}
-# Beside enum and const, these choose among the values. A pattern may not: Python's matcher can
-# take for ever over one.
-FILTERS = {"type", "minLength", "maxLength"} | BOUNDS
-KNOWN = ANNOTATIONS | TYPED | WHOLE | CHOSEN | {"type"}
+# The engine takes about three milliseconds to compile each character that a pattern or a length
+# counts, and less for another rule; all running answers wait meanwhile.
+COUNT_MAX = 400
+COUNTED_MAX = 450
+RULES_MAX = 4000
 
 # White space is bounded, or a small model may never come to an end of it.
 BASE = f"""ws ::= [ \\n\\t]{{0,20}}
@@ -81,8 +60,7 @@ JSON_OBJECT = f"root ::= object\n{BASE}"
 
 
 def schema_grammar(schema: dict[str, Any]) -> str:
-    """The grammar of the JSON texts of a schema, which must be valid by the metaschema of draft
-    2020-12. Raises GrammarError that names the place."""
+    """The grammar of the JSON texts of a schema. Raises GrammarError that names the place."""
     return _Schemas(schema).grammar()
 
 
@@ -97,6 +75,7 @@ class _Schemas:
         # What a rule may become without a character between; here a circle would never end.
         self._leads: dict[str, set[str]] = {}
         self._rule = ""
+        self._counted = 0
 
     def grammar(self) -> str:
         """Works until nothing that is referenced is missing."""
@@ -118,8 +97,10 @@ class _Schemas:
             raise GrammarError(f"{place} is nested more than {DEPTH_MAX} deep")
         if schema is False:
             raise GrammarError(f"{place}: nothing is valid here")
+        if not is_schema(schema):
+            raise GrammarError(f"{place} must be an object or a boolean")
         given = {} if schema is True else {k: v for k, v in schema.items() if k not in ANNOTATIONS}
-        _check_keywords(given, place)
+        check_keywords(given, place)
         if "$ref" in given:
             return self._reference(given["$ref"], place, leading)
         for combined in ("anyOf", "allOf"):
@@ -127,11 +108,16 @@ class _Schemas:
                 return self._combined(combined, given[combined], place, depth, leading)
         if CHOSEN & given.keys():
             return self._one_of(_chosen(given, place))
-        return either([self._typed(name, given, place, depth) for name in _types(given)])
+        return either([self._typed(name, given, place, depth) for name in types_of(given)])
+
+    def _add(self, rules: list[str]) -> None:
+        self._rules += rules
+        if len(self._rules) > RULES_MAX:
+            raise GrammarError("schema: it is too large")
 
     def _new_rule(self, expression: str) -> str:
         name = f"part{len(self._rules)}"
-        self._rules.append(f"{name} ::= {expression}")
+        self._add([f"{name} ::= {expression}"])
         return name
 
     def _reference(self, reference: str, place: str, leading: bool) -> str:
@@ -170,7 +156,11 @@ class _Schemas:
 
     def _regex(self, make: Callable[[str, str], list[str]], text: str, place: str) -> str:
         name = f"part{len(self._rules)}"
-        self._rules += _placed(place, make, text, name)
+        rules = _placed(place, make, text, name)
+        self._counted += len(rules)
+        if self._counted > COUNTED_MAX:
+            raise GrammarError(f"{place}: patterns and lengths add up to too much")
+        self._add(rules)
         return name
 
     def _string(self, given: Mapping[str, Any], place: str) -> str:
@@ -276,33 +266,14 @@ class _Schemas:
         return f'"{{" ws ({pair} ("," ws {pair})*)? ws "}}"'
 
 
-def _check_keywords(given: Mapping[str, Any], place: str) -> None:
-    for key in given:
-        if key not in KNOWN:
-            hint = " (use anyOf)" if key == "oneOf" else ""
-            raise GrammarError(f"{place}: '{key[:100]}' cannot be held{hint}; leave it out")
-    for key in WHOLE & given.keys():
-        others = sorted(given.keys() - {key})
-        if others:
-            raise GrammarError(f"{place}: '{others[0]}' cannot be held beside '{key}'")
-
-
-def _types(given: Mapping[str, Any]) -> list[str]:
-    """The types that a value may have. Without `type`, keywords of one type mean that type."""
-    if "type" in given:
-        named = given["type"]
-        return [named] if isinstance(named, str) else named
-    found = [name for name, words in KEYWORDS_OF.items() if words & given.keys()]
-    return [name for name in found if name != "integer"] or ["any"]
-
-
 def _chosen(given: Mapping[str, Any], place: str) -> list[str]:
     """The JSON texts of the values that enum or const leave."""
-    beside = sorted(given.keys() - CHOSEN - FILTERS)
+    chosen_by = "const" if "const" in given else "enum"
+    beside = sorted(given.keys() - FILTERS - {chosen_by})
     if beside:
-        raise GrammarError(f"{place}: '{beside[0]}' cannot be held beside 'enum' or 'const'")
-    values = [given["const"]] if "const" in given else given["enum"]
-    fits = Draft202012Validator({key: value for key, value in given.items() if key != "const"})
+        raise GrammarError(f"{place}: '{beside[0]}' cannot be held beside '{chosen_by}'")
+    values = [given["const"]] if chosen_by == "const" else given["enum"]
+    fits = Draft202012Validator({key: value for key, value in given.items() if key in FILTERS})
     left = {_json_text(value) for value in values if fits.is_valid(value)}
     if not left:
         raise GrammarError(f"{place}: none of the values is valid")

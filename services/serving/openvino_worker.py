@@ -81,7 +81,7 @@ class Worker:
     def __init__(self, pipe: Pipe, config: dict[str, Any]) -> None:
         self._pipe = pipe
         self._config = config
-        self._pipeline = _load(config)
+        self._pipeline = load(config)
         self._live: dict[int, Any] = {}
         self._cancelled: list[int] = []
 
@@ -106,7 +106,7 @@ class Worker:
         try:
             prompt = openvino.Tensor(np.array([prompt_ids], dtype=np.int64))
             self._live[sequence_id] = self._pipeline.add_request(
-                sequence_id, prompt, _generation_config(options)
+                sequence_id, prompt, generation_config(options)
             )
         except Exception as error:
             self._pipe.send("refused", sequence_id, str(error))
@@ -164,7 +164,8 @@ class Worker:
         return longest_s
 
 
-def _load(config: dict[str, Any]) -> openvino_genai.ContinuousBatchingPipeline:
+def load(config: dict[str, Any]) -> openvino_genai.ContinuousBatchingPipeline:
+    """Loads the pipeline that `config` asks for; takes seconds."""
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = config["cache_gib"]
     scheduler.max_num_seqs = config["sequences_max"]
@@ -178,7 +179,7 @@ def _load(config: dict[str, Any]) -> openvino_genai.ContinuousBatchingPipeline:
     )
 
 
-def _generation_config(options: dict[str, Any]) -> openvino_genai.GenerationConfig:
+def generation_config(options: dict[str, Any]) -> openvino_genai.GenerationConfig:
     """Makes OpenVINO GenAI's options; a key is the name of its attribute."""
     config = openvino_genai.GenerationConfig()
     for name, value in options.items():

@@ -45,6 +45,8 @@ ENDS = {ops.AT_END, ops.AT_END_STRING}
 # Inside a JSON string: what stands for itself, and what is written with a backslash.
 JSON_PLAIN: Ranges = [(32, 33), (35, 91), (93, 126), (160, 0x10FFFF)]
 JSON_ESCAPED = '"\\\b\f\n\r\t'
+# The engine reads a hundred characters in about a millisecond, and all running answers wait.
+RULES_CHARS_MAX = 100_000
 
 _parsing = threading.Lock()
 
@@ -105,16 +107,21 @@ def _states(text: str) -> list[State]:
 def _rules(states: list[State], name: str, render: Callable[[Ranges], str]) -> list[str]:
     """One rule for each state: a character and then the rule of the state it leads to."""
     names = [name, *(f"{name}x{number}" for number in range(1, len(states)))]
-    return [
-        f"{own} ::= {' | '.join(_options(state, names, render))}"
-        for own, state in zip(names, states, strict=True)
-    ]
-
-
-def _options(state: State, names: list[str], render: Callable[[Ranges], str]) -> list[str]:
-    shown = ((render(ranges), names[target]) for target, ranges in state.moves.items())
-    options = [f"{characters} {target}" for characters, target in shown if characters]
-    return [*options, '""'] if state.ends or not options else options
+    classes: dict[str, str] = {}
+    rules = []
+    for own, state in zip(names, states, strict=True):
+        options = ['""'] if state.ends else []
+        for target, ranges in state.moves.items():
+            if characters := render(ranges):
+                shared = classes.setdefault(characters, f"{name}c{len(classes)}")
+                options.append(f"{shared} {names[target]}")
+        rules.append(f"{own} ::= {' | '.join(options)}")
+        if not options:
+            raise GrammarError("it needs a character that cannot stand in a JSON string")
+    rules += [f"{shared} ::= {characters}" for characters, shared in classes.items()]
+    if sum(map(len, rules)) > RULES_CHARS_MAX:
+        raise GrammarError("it is too large")
+    return rules
 
 
 class _Regex:

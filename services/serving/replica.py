@@ -52,7 +52,7 @@ def read_replica(settings: Settings) -> Replica:
     """
     model = read_model(settings.model_dir, settings.model_name)
     engine = EngineProcess(
-        _worker_config(settings, model),
+        worker_config(settings, model),
         stall_s_min=settings.stall_s_min,
         load_timeout_s=settings.load_timeout_s,
     )
@@ -60,7 +60,8 @@ def read_replica(settings: Settings) -> Replica:
     return Replica(model, read_prompts(settings.model_dir), engine, limits)
 
 
-def _worker_config(settings: Settings, model: Model) -> dict[str, Any]:
+def worker_config(settings: Settings, model: Model) -> dict[str, Any]:
+    """What the engine's process is told."""
     return {
         "model_dir": str(model.engine_folder.resolve()),
         "cache_gib": settings.cache_gib,

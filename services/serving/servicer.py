@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -28,7 +29,9 @@ ROLES = {
 REASONS = {"stop": pb.FINISH_REASON_STOP, "length": pb.FINISH_REASON_LENGTH}
 # Larger requests, and formats to compile, are read on a thread: on the event loop they would hold
 # up every stream for longer than a step takes.
-INLINE_BYTES_MAX = 8192
+INLINE_BYTES_MAX = 4096
+# The engine needs the other cores.
+READERS = 2
 SERVICE = pb.DESCRIPTOR.services_by_name["ModelServing"].full_name
 
 
@@ -37,6 +40,7 @@ class Servicer(pb_grpc.ModelServingServicer):
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     async def Generate(
         self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
@@ -50,7 +54,7 @@ class Servicer(pb_grpc.ModelServingServicer):
                 retry_after_s=5,
             )
         heavy = request.HasField("output_format") or request.ByteSize() > INLINE_BYTES_MAX
-        ask = await _run(
+        ask = await self._run(
             heavy, _to_ask, request, self._replica.prompts, self._replica.model.sampling
         )
         async with aclosing(self._replica.generations.generate(ask)) as events:
@@ -63,7 +67,7 @@ class Servicer(pb_grpc.ModelServingServicer):
         """Counts a prompt's tokens."""
         self._check_model(request.model)
         heavy = request.ByteSize() > INLINE_BYTES_MAX
-        ids = await _run(heavy, _encode, request, self._replica.prompts)
+        ids = await self._run(heavy, _encode, request, self._replica.prompts)
         context_tokens_max = self._replica.model.context_tokens_max
         return pb.CountTokensResponse(
             prompt_tokens=len(ids),
@@ -98,6 +102,11 @@ class Servicer(pb_grpc.ModelServingServicer):
             ]
         )
 
+    async def _run(self, heavy: bool, work: Callable[..., T], *arguments: Any) -> T:
+        if not heavy:
+            return work(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
+
     def _check_model(self, asked: str) -> None:
         model = self._replica.model
         if asked and asked not in (model.name, f"{model.name}@{model.version}"):
@@ -131,10 +140,6 @@ class Servicer(pb_grpc.ModelServingServicer):
             for token_id, logprob in zip(event.token_ids, event.logprobs, strict=True):
                 delta.logprobs.add(logprob=logprob, token=vocabulary.token_bytes(token_id))
         return delta
-
-
-async def _run(heavy: bool, work: Callable[..., T], *arguments: Any) -> T:
-    return await asyncio.to_thread(work, *arguments) if heavy else work(*arguments)
 
 
 def _to_finished(event: Finished) -> pb.Finished:

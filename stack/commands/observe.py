@@ -53,7 +53,7 @@ def _service(service: status.Service) -> str:
     mark = "[green]ready[/]" if service.healthy else f"[bold red]{service.words}[/]"
     if not service.pid:
         return f"{service.name:<12} {mark}"
-    again = f", restarted {service.restarts} times" if service.restarts else ""
+    again = f", restarts: {service.restarts}" if service.restarts else ""
     since = f"up {ago(service.up_s)}, process {service.pid}, {service.memory_mib} MiB"
     return f"{service.name:<12} {mark}  [dim]{since}{again}[/]"
 

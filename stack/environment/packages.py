@@ -88,15 +88,27 @@ def _maker(venv: Path) -> list[str | Path]:
 
 
 def _install(places: Places, locks: list[str], steps: Steps) -> None:
-    requirements = [word for lock in locks for word in ("-r", str(places.lock(lock)))]
-    pinned = ["--require-hashes", "--no-deps", *requirements]
-    pip = [places.python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    uv = installer(places) or _fetch_installer(places, pip, steps)
-    if uv:
-        command = [uv, "pip", "install", "--python", places.python, *pinned]
-        steps.run(command, timeout_s=INSTALL_TIMEOUT_S, env=_uv_settings(pip))
-    else:
-        steps.run([*pip, "install", *pinned], timeout_s=INSTALL_TIMEOUT_S)
+    uv = installer(places) or _fetch_installer(places, steps)
+    command = [uv, "pip", *_uv_command(places, locks)] if uv else _pip_command(places, locks)
+    env = uv_settings(places) if uv else {}
+    steps.run(command, timeout_s=INSTALL_TIMEOUT_S, env=env)
+
+
+def _uv_command(places: Places, locks: list[str]) -> list[str | Path]:
+    """In an environment that we made, what no lock names any more is removed, too."""
+    python = ["--python", places.python, "--require-hashes"]
+    if stamps.read(places.stamp).get("venv"):
+        return ["sync", *python, *(places.lock(lock) for lock in ["setup", *locks])]
+    return ["install", *python, "--no-deps", *_requirements(places, locks)]
+
+
+def _pip_command(places: Places, locks: list[str]) -> list[str | Path]:
+    pinned = ["--require-hashes", "--no-deps", *_requirements(places, locks)]
+    return [*_pip(places), "install", *pinned]
+
+
+def _requirements(places: Places, locks: list[str]) -> list[str | Path]:
+    return [word for lock in locks for word in ("-r", places.lock(lock))]
 
 
 def installer(places: Places) -> Path | str | None:
@@ -105,28 +117,28 @@ def installer(places: Places) -> Path | str | None:
     return own if own.exists() else shutil.which("uv")
 
 
-def _fetch_installer(places: Places, pip: list[str | Path], steps: Steps) -> Path | None:
+def _fetch_installer(places: Places, steps: Steps) -> Path | None:
     """Installs uv into the environment; None where it cannot be had, and pip serves as well."""
-    lock = places.lock("setup")
     try:
-        steps.run([*pip, "install", "--require-hashes", "-r", lock], timeout_s=CREATE_TIMEOUT_S)
+        steps.run(_pip_command(places, ["setup"]), timeout_s=CREATE_TIMEOUT_S)
     except StackError:
         return None
     return places.venv / "bin" / "uv"
 
 
-def _uv_settings(pip: list[str | Path]) -> dict[str, str]:
+def uv_settings(places: Places) -> dict[str, str]:
     """What uv must be told to install as this machine's pip would: its index and certificates."""
-    settings = {"UV_NO_PROGRESS": "1"}
-    told = {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE"} & os.environ.keys()
-    for option, names in (
-        ("index-url", [] if told else ["UV_DEFAULT_INDEX"]),
-        ("cert", [] if "SSL_CERT_FILE" in os.environ else ["SSL_CERT_FILE"]),
-    ):
-        for name in names:
-            if value := _pip_option(pip, option):
-                settings[name] = value
-    return settings
+    asked = {}
+    if not {"UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_CONFIG_FILE"} & os.environ.keys():
+        asked["UV_DEFAULT_INDEX"] = "index-url"
+    if "SSL_CERT_FILE" not in os.environ:
+        asked["SSL_CERT_FILE"] = "cert"
+    found = {name: _pip_option(_pip(places), option) for name, option in asked.items()}
+    return {"UV_NO_PROGRESS": "1", **{name: value for name, value in found.items() if value}}
+
+
+def _pip(places: Places) -> list[str | Path]:
+    return [places.python, "-m", "pip", "--disable-pip-version-check", "--no-input"]
 
 
 def _pip_option(pip: list[str | Path], option: str) -> str:

@@ -1,36 +1,53 @@
 """A real engine with a tiny model of random weights, and requests to it past the wire."""
 
 import asyncio
+import hashlib
+import os
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
+from services.serving.ask import Ask, Delta, Finished
 from services.serving.engine import Sampling
-from services.serving.generation import Ask, Delta, Finished
-from services.serving.replica import Replica
+from services.serving.replica import Replica, read_replica
 from services.serving.settings import Settings
+from stack.environment.places import ROOT
 
 READY_S = 60.0
 GREEDY = Sampling(temperature=0)
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model folder of about 0.2 million random weights; it seldom comes to an end."""
+def tiny_model() -> Path:
+    """A model folder of about 0.2 million random weights; it seldom comes to an end.
+
+    Kept between runs as long as `training` does not change, since it takes 20 s to make.
+    """
     from training import shapes
 
-    folder = tmp_path_factory.mktemp("serving") / "tiny"
-    shapes.make_random_model(folder, shapes.TINY_SHAPE)
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "training").iterdir()):
+        digest.update(path.read_bytes() if path.is_file() else b"")
+    cache = Path(tempfile.gettempdir()) / f"parley-tests-{os.getuid()}"
+    cache.mkdir(mode=0o700, exist_ok=True)
+    assert cache.stat().st_uid == os.getuid()
+    folder = cache / f"tiny-{digest.hexdigest()[:16]}"
+    if not folder.exists():
+        shapes.make_random_model(folder, shapes.TINY_SHAPE)
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings(tiny_model: Path) -> Settings:
     """A replica's settings for the tiny model; changed by `model_copy`."""
-    return Settings(address="unix:unused", model_dir=tiny_model, stall_s_min=1, cache_gib=1)
+    return Settings(
+        address="unix:unused", model_dir=tiny_model, model_name="tiny", stall_s_min=1, threads=2
+    )
 
 
 @dataclass
@@ -42,12 +59,22 @@ class Answers:
     logprobs: list[float] = field(default_factory=list)
     finished: dict[int, Finished] = field(default_factory=dict)
 
+    def add(self, event: object) -> None:
+        """Takes one event in, and checks that no token is missing."""
+        if isinstance(event, Delta):
+            ids = self.token_ids.setdefault(event.choice, [])
+            ids += event.token_ids
+            self.texts[event.choice] = self.texts.get(event.choice, "") + event.text
+            self.logprobs += event.logprobs
+        elif isinstance(event, Finished):
+            self.finished[event.choice] = event
+
 
 class Bench:
     """One replica without its server."""
 
     def __init__(self, settings: Settings) -> None:
-        self.replica = Replica(settings)
+        self.replica: Replica = read_replica(settings)
         self._changed = asyncio.Event()
         self.replica.start(self._changed.set)
 
@@ -59,28 +86,33 @@ class Bench:
                 await self._changed.wait()
 
     async def ask(self, **asked: object) -> Answers:
-        """Runs one request to its end."""
-        given = {"prompt_ids": [301, 302, 303], "sampling": GREEDY, "ignore_end": True, **asked}
+        """Runs one request to its end; a greedy one that goes past the end token, if nothing else
+        is said."""
+        given = {
+            "prompt_ids": [301, 302, 303],
+            "sampling": GREEDY,
+            "ignore_end": "format" not in asked,
+            **asked,
+        }
         answers = Answers()
         async with aclosing(self.replica.generations.generate(Ask(**given))) as events:
             async for event in events:
-                _collect(answers, event)
+                answers.add(event)
         return answers
 
 
-def _collect(answers: Answers, event: object) -> None:
-    if isinstance(event, Delta):
-        ids = answers.token_ids.setdefault(event.choice, [])
-        ids += event.token_ids
-        answers.texts[event.choice] = answers.texts.get(event.choice, "") + event.text
-        answers.logprobs += event.logprobs
-    elif isinstance(event, Finished):
-        answers.finished[event.choice] = event
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared(settings: Settings) -> AsyncIterator[Bench]:
+    """A replica for tests that leave it as it was."""
+    made = Bench(settings)
+    await made.ready()
+    yield made
+    await made.replica.close()
 
 
 @pytest.fixture
 async def bench(settings: Settings) -> AsyncIterator[Bench]:
-    """A replica whose engine is ready."""
+    """A replica of the test's own."""
     made = Bench(settings)
     await made.ready()
     yield made
