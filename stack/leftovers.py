@@ -5,6 +5,8 @@ mistaken for one of ours.
 """
 
 import os
+import time
+from contextlib import suppress
 
 import psutil
 
@@ -13,6 +15,7 @@ from stack.supervisor import MARK
 
 TERM_WAIT_S = 5.0
 KILL_WAIT_S = 5.0
+POLL_S = 0.02
 
 
 def find(home: Home) -> list[psutil.Process]:
@@ -32,22 +35,32 @@ def end(home: Home, *, at_once: bool = False) -> int:
     processes = find(home)
     if not at_once:
         _signal(processes, "terminate")
-        psutil.wait_procs(processes, timeout=TERM_WAIT_S)
+        _await_end(processes, TERM_WAIT_S)
     # Asked again: supervisord may have started a program in the meantime.
-    while rest := [process for process in find(home) if process.status() != "zombie"]:
+    deadline = time.monotonic() + KILL_WAIT_S
+    while (rest := find(home)) and time.monotonic() < deadline:
         _signal(rest, "kill")
-        _, alive = psutil.wait_procs(rest, timeout=KILL_WAIT_S)
-        if alive:
-            break
+        _await_end(rest, KILL_WAIT_S)
     return len(processes)
 
 
 def _signal(processes: list[psutil.Process], how: str) -> None:
     for process in processes:
-        try:
+        with suppress(psutil.NoSuchProcess):
             getattr(process, how)()
-        except psutil.NoSuchProcess:
-            continue
+
+
+def _await_end(processes: list[psutil.Process], within_s: float) -> None:
+    deadline = time.monotonic() + within_s
+    while any(_runs(process) for process in processes) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether it still does anything: where nobody collects the dead, they stay as zombies."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _mark(process: psutil.Process) -> str:

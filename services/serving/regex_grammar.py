@@ -1,7 +1,7 @@
 """A regular expression as rules of the engine's grammar language (xgrammar's EBNF).
 
-Python's own parser reads the expression, so its dialect is Python's, with `\\d`, `\\w` and `\\s` in
-ASCII. What a grammar cannot say (look-around, back references, flags) is refused. The whole text
+Python's own parser reads the expression, so its dialect is Python's, with `\\d`, `\\w`, `\\s` and
+their opposites in ASCII. What a grammar cannot say (look-around, back references, flags) is refused. The whole text
 must match; `^` and `$` at the ends change nothing. Pure; knows nothing of JSON Schema or requests.
 """
 
@@ -30,12 +30,16 @@ CHARACTERS: Ranges = [
     (0x40000, 0xFFFFF),
     (0x100000, 0x10FFFF),
 ]
+# In ASCII. What lies beyond is in none of them, as in JavaScript, and in none of their opposites, as
+# in Python: by either reading, what comes out matches.
+ASCII: Ranges = [(0x00, 0x7F)]
+BEYOND: Ranges = [(0x80, 0x10FFFF)]
 CATEGORIES: dict[Any, Ranges] = {
     ops.CATEGORY_DIGIT: [(48, 57)],
     ops.CATEGORY_WORD: [(48, 57), (65, 90), (95, 95), (97, 122)],
     ops.CATEGORY_SPACE: [(9, 13), (32, 32)],
 }
-NEGATED = {
+OPPOSITES = {
     ops.CATEGORY_NOT_DIGIT: ops.CATEGORY_DIGIT,
     ops.CATEGORY_NOT_WORD: ops.CATEGORY_WORD,
     ops.CATEGORY_NOT_SPACE: ops.CATEGORY_SPACE,
@@ -174,11 +178,15 @@ def _members(op: Any, argument: Any) -> Ranges:
             found.append((value, value))
         elif kind is ops.RANGE:
             found.append(value)
-        elif value in CATEGORIES:
-            found += CATEGORIES[value]
         else:
-            found += _complement(CATEGORIES[NEGATED[value]])
+            found += _category(value) + (BEYOND if negated else [])
     return _complement(found) if negated else found
+
+
+def _category(name: Any) -> Ranges:
+    if name in CATEGORIES:
+        return CATEGORIES[name]
+    return _intersect(_complement(CATEGORIES[OPPOSITES[name]]), ASCII)
 
 
 def _complement(ranges: Iterable[tuple[int, int]]) -> Ranges:

@@ -63,7 +63,7 @@ def _create(places: Places, steps: Steps) -> None:
             code=Exit.SETUP,
         )
     shutil.rmtree(places.venv, ignore_errors=True)
-    steps.run(_maker(places.venv), timeout_s=CREATE_TIMEOUT_S)
+    steps.run(maker(places.venv), timeout_s=CREATE_TIMEOUT_S)
     stamps.write(places.stamp, venv=str(places.venv))
 
 
@@ -71,7 +71,7 @@ def _foreign(venv: Path) -> bool:
     return any(not path.name.startswith("parley-") for path in venv.iterdir())
 
 
-def _maker(venv: Path) -> list[str | Path]:
+def maker(venv: Path) -> list[str | Path]:
     """The command that makes an environment with what this machine has."""
     if importlib.util.find_spec("ensurepip") and importlib.util.find_spec("venv"):
         return [sys.executable, "-m", "venv", venv]

@@ -110,9 +110,9 @@ def test_leaving_an_unstreamed_answer_frees_the_slot(small: Running, probe: Repl
 @pytest.mark.parametrize("victim", ["engine", "replica"])
 def test_a_killed_process_is_back_in_seconds(small: Running, probe: ReplicaProbe, victim: str):
     """In-flight streams get the error frame and never a clean end; a new request is answered."""
+    process = probe.engine() if victim == "engine" else probe.process()
     with RawStream(small, tokens_max=1900) as stream:
         assert stream.read_events(3) >= 3
-        process = probe.engine() if victim == "engine" else probe.process()
         process.send_signal(signal.SIGKILL)
         killed_s = time.monotonic()
         ending = stream.read_all()

@@ -1,4 +1,4 @@
-"""What the real engine does with a request: repeats, seeds, choices, log probabilities, resumption."""
+"""What the real engine does with a request: repeats, seeds, choices, resumption, its end."""
 
 import asyncio
 import math
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from services.rpc.errors import InvalidArgument, ResourceExhausted, Unavailable
+from services.serving.detokenizer import Detokenizer, StopScanner
 from services.serving.engine import Format, Sampling
 from services.serving.settings import Settings
-from tests.integration.serving.conftest import Answers, Bench
+from tests.integration.serving.conftest import Bench
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,33 +38,18 @@ async def test_a_resumed_answer_goes_on_as_if_nothing_had_happened(shared: Bench
     text = whole.texts[0]
     stops = (text[-3:] + "?", "\ue000")
     for cut in range(1, 24):
-        asked["resume_ids"] = whole.token_ids[0][:cut]
-        resumed, begun = await asyncio.gather(
-            shared.ask(**asked, stop_strings=stops), _first(shared, cut, stops)
-        )
+        held_ids = whole.token_ids[0][:cut]
+        resumed = await shared.ask(**asked, resume_ids=held_ids, stop_strings=stops)
         assert resumed.token_ids[0] == whole.token_ids[0][cut:]
-        assert begun + resumed.texts[0] == text
+        assert _shown(shared, held_ids, stops) + resumed.texts[0] == text
         assert resumed.logprobs == pytest.approx(whole.logprobs[cut:], abs=1e-4)
         assert resumed.finished[0].completion_tokens == 24
 
 
-async def _first(bench: Bench, tokens: int, stops: tuple[str, ...]) -> str:
-    """What a reader has seen of the answer when its first tokens have come and no more."""
-    seen = ""
-    ask = bench.ask(prompt_ids=PROMPTS[1], tokens_max=tokens, stop_strings=stops)
-    answers = await ask
-    seen = answers.texts[0]
-    # The end shows what was held back, as the break in the middle would not have.
-    return seen[: len(seen) - _held(answers, bench, stops)]
-
-
-def _held(answers: Answers, bench: Bench, stops: tuple[str, ...]) -> int:
-    from services.serving.detokenizer import Detokenizer, StopScanner
-
+def _shown(bench: Bench, ids: list[int], stops: tuple[str, ...]) -> str:
+    """What a reader has seen when these tokens have come and no more."""
     detokenizer, scanner = Detokenizer(bench.replica.prompts.vocabulary), StopScanner(stops)
-    for token_id in answers.token_ids[0]:
-        scanner.feed(detokenizer.feed(token_id))
-    return len(scanner.finish())
+    return "".join(scanner.feed(detokenizer.feed(token_id))[0] for token_id in ids)
 
 
 async def test_a_seed_repeats_among_others(shared: Bench):
@@ -82,7 +68,7 @@ async def test_answers_without_a_seed_differ(shared: Bench):
 
 
 async def test_choices_differ_and_repeat(shared: Bench):
-    """Eight choices of one seed are eight answers, and the same eight again; choice i has seed + i."""
+    """Eight choices are eight answers, and the same again; choice i has the seed plus i."""
     first = await shared.ask(sampling=RANDOM, seed=5, choices=8, tokens_max=16)
     again = await shared.ask(sampling=RANDOM, seed=5, choices=8, tokens_max=16)
     third = await shared.ask(sampling=RANDOM, seed=7, tokens_max=16)
@@ -143,9 +129,8 @@ async def test_a_greedy_answer_is_the_models_own(shared: Bench, tiny_model: Path
     assert found.logprobs == pytest.approx(likely.values.tolist(), abs=1e-3)
 
 
-async def test_more_answers_than_the_cache_holds_all_end(settings: Settings):
-    """Answers that do not fit into the engine together are put off and go on, token by token the
-    same."""
+async def test_more_answers_than_run_at_once_all_end(settings: Settings):
+    """Answers that wait for their turn come out as they would alone."""
     few = settings.model_copy(update={"sequences_max": 3})
     bench = Bench(few)
     await bench.ready()
@@ -196,5 +181,5 @@ async def test_a_format_that_breaks_the_engine_is_tried_once(settings: Settings)
 
 async def _until_running(bench: Bench) -> None:
     async with asyncio.timeout(10):
-        while not bench.replica.engine.load.running:
+        while not bench.replica.engine.load.running:  # noqa: ASYNC110 (a count tells nobody)
             await asyncio.sleep(0.001)
