@@ -54,8 +54,9 @@ def next_free(wanted: int, taken: Collection[int] = ()) -> int:
 def pick(replicas: int, edge: int | None = None) -> Ports:
     """Ports for a stack of `replicas`. A named `edge` port is that one or a StackError."""
     if edge is not None and not is_free(edge):
+        by = holder(edge)
         raise StackError(
-            f"Port {edge} is taken{holder(edge)}.",
+            f"Port {edge} is taken{by}." if by else f"Port {edge} cannot be opened by this user.",
             mend="Name another one, or leave --port away to get the next free one.",
         )
     taken = [edge or next_free(EDGE)]

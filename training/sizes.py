@@ -39,7 +39,7 @@ class Recipe:
 STARTER_SHAPE = Shape(layers=4, width=192, heads=3, hidden=512)
 """About 2.2 million parameters with the tokenizer's 2,048 entries."""
 
-STARTER_RECIPE = Recipe(steps=450, batch_tokens=1500)
+STARTER_RECIPE = Recipe(steps=320, batch_tokens=1500)
 """What two cores do in less than two minutes, and enough for the bar."""
 
 BENCH_SHAPE = Shape(layers=9, width=512, heads=8, hidden=1536)

@@ -1,8 +1,9 @@
 """A regular expression as rules of the engine's grammar language (xgrammar's EBNF).
 
 Python's own parser reads the expression, so its dialect is Python's, with `\\d`, `\\w`, `\\s` and
-their opposites in ASCII. What a grammar cannot say (look-around, back references, flags) is refused. The whole text
-must match; `^` and `$` at the ends change nothing. Pure; knows nothing of JSON Schema or requests.
+their opposites in ASCII. What a grammar cannot say (look-around, back references, flags) is
+refused. The whole text must match; `^` and `$` at the ends change nothing. Pure; knows nothing of
+JSON Schema or requests.
 """
 
 import json
@@ -30,8 +31,8 @@ CHARACTERS: Ranges = [
     (0x40000, 0xFFFFF),
     (0x100000, 0x10FFFF),
 ]
-# In ASCII. What lies beyond is in none of them, as in JavaScript, and in none of their opposites, as
-# in Python: by either reading, what comes out matches.
+# In ASCII. What lies beyond is in none of them, as in JavaScript, and in none of their opposites,
+# as in Python: by either reading, what comes out matches.
 ASCII: Ranges = [(0x00, 0x7F)]
 BEYOND: Ranges = [(0x80, 0x10FFFF)]
 CATEGORIES: dict[Any, Ranges] = {

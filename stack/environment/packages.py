@@ -16,6 +16,7 @@ INSTALL_TIMEOUT_S = 3600
 CREATE_TIMEOUT_S = 180
 FREE_BYTES_MIN = 7 << 30  # measured: 5.7 GB installed, most of it torch
 PTH = "parley-checkout.pth"
+UNFINISHED = "parley-unfinished"
 
 
 def make(places: Places, locks: list[str], steps: Steps) -> None:
@@ -41,7 +42,8 @@ def usable(places: Places) -> bool:
         return False
     prefix, packages = run.stdout.splitlines()
     moved = stamps.read(places.stamp).get("venv", prefix) != prefix
-    return not moved and Path(packages).is_dir()
+    unfinished = (places.venv / UNFINISHED).exists()
+    return not moved and not unfinished and Path(packages).is_dir()
 
 
 def _check_room(places: Places) -> None:
@@ -62,9 +64,13 @@ def _create(places: Places, steps: Steps) -> None:
             mend="Set PARLEY_VENV to another folder, or move that one away.",
             code=Exit.SETUP,
         )
+    command = maker(places.venv)
     shutil.rmtree(places.venv, ignore_errors=True)
-    steps.run(maker(places.venv), timeout_s=CREATE_TIMEOUT_S)
+    places.venv.mkdir(parents=True)
+    (places.venv / UNFINISHED).touch()
+    steps.run(command, timeout_s=CREATE_TIMEOUT_S)
     stamps.write(places.stamp, venv=str(places.venv))
+    (places.venv / UNFINISHED).unlink()
 
 
 def _foreign(venv: Path) -> bool:

@@ -90,7 +90,7 @@ async def misfits(bench: Bench, schema: dict, seed: int = 0) -> tuple[list[str],
     return [text for text in texts if not valid(json.loads(text))], len(texts)
 
 
-def test_no_keyword_is_left_out():
+async def test_no_keyword_is_left_out():
     """What is accepted is what is tried below."""
     assert BY_KEYWORD.keys() == KNOWN - ANNOTATIONS
 

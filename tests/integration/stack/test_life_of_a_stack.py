@@ -96,7 +96,7 @@ def test_what_a_dead_supervisord_left_is_cleared_by_the_next_start(home):
     supervisord.wait(10)
     assert up.find(home) is None
     assert start(home).started_now
-    assert not any(psutil.pid_exists(pid) for pid in orphans)
+    assert not {process.pid for process in leftovers.find(home)} & set(orphans)
 
 
 def test_what_a_dead_supervisord_left_is_cleared_by_a_stop(home, nothing_left):

@@ -33,6 +33,17 @@ def on_path(monkeypatch, tmp_path, *names):
     monkeypatch.setenv("PATH", str(tmp_path))
 
 
+def test_an_environment_whose_making_was_interrupted_is_not_usable(places, tmp_path, monkeypatch):
+    """It may lack pip, so it is made anew."""
+    on_path(monkeypatch, tmp_path, "uv")
+    (tmp_path / "uv").write_text("#!/bin/sh\nexit 1\n")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(StackError):
+        packages.make(places, ["parley"], Steps(places.log))
+    venv.create(places.venv, with_pip=False)
+    assert not packages.usable(places)
+
+
 @pytest.mark.parametrize("tool", ["uv", "virtualenv"])
 def test_another_tool_makes_the_environment_without_ensurepip(
     monkeypatch, tmp_path, no_ensurepip, tool
