@@ -142,4 +142,6 @@ def _listener(name: str, port: int, manager: HttpConnectionManager, limits: Limi
         address=loopback(port),
         filter_chains=[chain],
         per_connection_buffer_limit_bytes=BUFFER_BYTES,
+        # Else another Envoy of the same user could share the port, and answer half of what comes.
+        enable_reuse_port=False,
     )

@@ -131,14 +131,14 @@ class Worker:
         rows: list[Row] = [(sequence_id, [], [], CANCELLED) for sequence_id in self._cancelled]
         self._cancelled.clear()
         for sequence_id, handle in list(self._live.items()):
-            if handle.can_read():
-                rows.append((sequence_id, *_read(handle)))
-                if rows[-1][3]:
-                    del self._live[sequence_id]
-            elif handle.get_status() == openvino_genai.GenerationStatus.IGNORED:
+            if handle.get_status() == openvino_genai.GenerationStatus.IGNORED:
                 del self._live[sequence_id]
                 words = "it does not fit into the key-value cache; raise PARLEY_SERVING_CACHE_GIB"
                 self._pipe.send("refused", sequence_id, words)
+            elif handle.can_read():
+                rows.append((sequence_id, *_read(handle)))
+                if rows[-1][3]:
+                    del self._live[sequence_id]
         return rows
 
     def _cache_usage(self) -> float:

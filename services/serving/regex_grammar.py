@@ -65,12 +65,12 @@ def regex_rules(text: str, name: str) -> list[str]:
 
     Raises GrammarError.
     """
-    return _rules(_states(text), name, _character_class)
+    return _rules(regex_states(text), name, _character_class)
 
 
 def json_regex_rules(text: str, name: str) -> list[str]:
     """The same for what stands between the quotes of a JSON string."""
-    return _rules(_states(text), name, json_class)
+    return _rules(regex_states(text), name, json_class)
 
 
 def literal(text: str) -> str:
@@ -92,7 +92,9 @@ def json_class(ranges: Ranges) -> str:
     return either(options) if options else ""
 
 
-def _states(text: str) -> list[State]:
+def regex_states(text: str) -> list[State]:
+    """The automaton of the texts that the expression matches, its start first. Raises
+    GrammarError."""
     try:
         # Changes a setting of the whole process, and several threads come here.
         with _parsing, warnings.catch_warnings():

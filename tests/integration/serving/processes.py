@@ -104,7 +104,7 @@ async def until(
     """Asks until the answer is what is wanted, or fails; returns the seconds it took."""
     started_s = time.monotonic()
     async with asyncio.timeout(wait_s):
-        while await ask() != wanted:
+        while await ask() != wanted:  # noqa: ASYNC110 (another process's state)
             await asyncio.sleep(every_s)
     return time.monotonic() - started_s
 

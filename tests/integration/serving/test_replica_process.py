@@ -174,7 +174,7 @@ async def test_a_full_queue_refuses_at_once(tiny_model: Path, tmp_path: Path):
 async def test_a_replica_whose_engine_keeps_dying_says_so(tiny_model: Path, tmp_path: Path):
     """Health turns NOT_SERVING, the model FAILED, and what waits is refused instead of kept."""
     broken = tmp_path / "broken"
-    for path in sorted(tiny_model.rglob("*")):
+    for path in sorted(tiny_model.rglob("*")):  # noqa: ASYNC240 (in a test, once)
         link = broken / path.relative_to(tiny_model)
         if path.is_dir():
             link.mkdir(parents=True)
