@@ -13,11 +13,11 @@ from itertools import pairwise
 # A range of characters, both ends included.
 Ranges = list[tuple[int, int]]
 
-# The engine compiles a state in about a millisecond, and all running answers wait for it.
+# The engine takes up to three milliseconds to compile a state, and all running answers wait.
 STATES_MAX = 450
-# Bound on our own work: about half a second.
+# Bounds on our own work: about a second.
 PARTS_MAX = 20_000
-WORK_MAX = 150_000
+WORK_MAX = 60_000
 
 
 class AutomatonError(ValueError):

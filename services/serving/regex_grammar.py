@@ -124,7 +124,7 @@ def _rules(states: list[State], name: str, render: Callable[[Ranges], str]) -> l
                 options.append(f"{shared} {names[target]}")
         rules.append(f"{own} ::= {' | '.join(options)}")
         if not options:
-            raise GrammarError("it needs a character that cannot stand in a JSON string")
+            raise GrammarError("it needs a character that cannot be written")
     rules += [f"{shared} ::= {characters}" for characters, shared in classes.items()]
     if sum(map(len, rules)) > RULES_CHARS_MAX:
         raise GrammarError("it is too large")
