@@ -38,7 +38,7 @@ STALL_S_MAX = 120.0
 # Silence is counted in pieces of this share of the shortest stall, so that a pause of this process
 # itself counts as one piece only.
 STALL_PIECE = 0.25
-REAP_S = 1.0
+END_S_MAX = 2.0
 RESTART_DELAY_S_MIN, RESTART_DELAY_S_MAX = 0.05, 30.0
 # Deaths in a row, without a step between them, after which nobody should wait for the next start.
 DEATHS_TO_FAIL = 5
@@ -66,6 +66,7 @@ class EngineProcess:
         self._writer: asyncio.StreamWriter | None = None
         self._listener: Listener | None = None
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[int]] = set()
         self._trial = Trial()
         self._busy: set[int] = set()
         self._deaths_in_row = 0
@@ -96,6 +97,9 @@ class EngineProcess:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
                 await self._task
+        if self._ending:
+            # A killed process is gone at once, unless it hangs in the kernel.
+            await asyncio.wait(self._ending, timeout=END_S_MAX)
 
     def submit(self, sequence: SequenceRequest) -> None:
         """Adds a sequence, only while `ready`; one that comes as the worker dies is lost with the
@@ -146,7 +150,7 @@ class EngineProcess:
                 self._mourn(await self._follow(reader))
             finally:
                 self._disconnect()
-                await _kill(process)
+                self._end(process)
 
     async def _spawn(self, pipe: int) -> Process:
         self._process = await create_subprocess_exec(
@@ -251,14 +255,12 @@ class EngineProcess:
             self._writer.transport.abort()
         self._writer = self._process = None
 
-
-async def _kill(process: Process) -> None:
-    with suppress(ProcessLookupError):
-        process.kill()
-    # It is reaped at once, but one that hangs in the kernel must not hold up the next.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(REAP_S):
-            await process.wait()
+    def _end(self, process: Process) -> None:
+        with suppress(ProcessLookupError):
+            process.kill()
+        ending = asyncio.create_task(process.wait())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
 
 
 def _restart_delay_s(deaths: int) -> float:

@@ -55,8 +55,10 @@ async def engine(do: str, **changes: object) -> AsyncIterator[Told]:
         told.ready += 1
 
     process.start(Listener(told.progress.extend, on_ready, told.deaths.append, told.refused.append))
-    yield told
-    await process.close()
+    try:
+        yield told
+    finally:
+        await process.close()
 
 
 def sequence(number: int, tokens: int = 1, form: Format | None = None) -> SequenceRequest:
