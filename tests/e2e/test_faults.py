@@ -35,7 +35,7 @@ class RawStream:
 
     def __init__(self, running: Running, tokens_max: int = 900) -> None:
         body = json.dumps({
-            "model": MODEL, "prompt": "Go on", "max_tokens": tokens_max, "temperature": 1.0,
+            "model": MODEL, "prompt": "Go on", "max_tokens": tokens_max, "temperature": 0,
             "stream": True,
         })  # fmt: skip
         self._socket = socket.create_connection(("127.0.0.1", running.plan.ports.edge), timeout=30)
