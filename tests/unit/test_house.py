@@ -36,7 +36,6 @@ ENVIRONMENT_USERS = {
     "tests/e2e/test_readme.py": "starts child processes as a reader's shell does",
     "tests/integration/mesh/programs.py": "starts a child process",
     "tests/integration/stack/test_command_line.py": "starts a child process",
-    "tests/integration/serving/test_engine_process.py": "starts a child process",
     "tests/unit/training/test_quiet.py": "looks at what training/quiet.py sets",
 }
 
