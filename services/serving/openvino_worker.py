@@ -41,6 +41,7 @@ FINISH = {
 }
 CANCELLED = "cancelled"
 WARM_UP_TOKENS = 4
+CACHE_SETTING = "PARLEY_SERVING_CACHE_GIB"
 # Compiled once at the start, so that no answer waits while the compiler reads the vocabulary.
 WARM_UP_GRAMMAR = 'root ::= [ -~]* ""'
 
@@ -84,6 +85,7 @@ class Worker:
         self._pipeline = load(config)
         self._live: dict[int, Any] = {}
         self._cancelled: list[int] = []
+        self._cache_tokens = 0
 
     def run(self) -> None:
         """Works until the parent is gone."""
@@ -103,6 +105,16 @@ class Worker:
                 self._cancel(*rest)
 
     def _add(self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any]) -> None:
+        # A sequence that outgrows the cache would take the whole batch with it.
+        room = self._cache_tokens - len(prompt_ids)
+        if room < 1:
+            words = f"the key-value cache holds {self._cache_tokens} tokens; raise {CACHE_SETTING}"
+            self._pipe.send("refused", sequence_id, words)
+            return
+        options["max_new_tokens"] = min(options["max_new_tokens"], room)
+        self._start(sequence_id, prompt_ids, options)
+
+    def _start(self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any]) -> None:
         try:
             prompt = openvino.Tensor(np.array([prompt_ids], dtype=np.int64))
             self._live[sequence_id] = self._pipeline.add_request(
@@ -131,11 +143,7 @@ class Worker:
         rows: list[Row] = [(sequence_id, [], [], CANCELLED) for sequence_id in self._cancelled]
         self._cancelled.clear()
         for sequence_id, handle in list(self._live.items()):
-            if handle.get_status() == openvino_genai.GenerationStatus.IGNORED:
-                del self._live[sequence_id]
-                words = "it does not fit into the key-value cache; raise PARLEY_SERVING_CACHE_GIB"
-                self._pipe.send("refused", sequence_id, words)
-            elif handle.can_read():
+            if handle.can_read():
                 rows.append((sequence_id, *_read(handle)))
                 if rows[-1][3]:
                     del self._live[sequence_id]
@@ -149,19 +157,21 @@ class Worker:
         seconds."""
         prompt_ids = [0] * self._config["warm_up_tokens"]
         options = {"max_new_tokens": WARM_UP_TOKENS, "ignore_eos": True}
-        longest_s = self._time_steps(prompt_ids, options)
-        self._time_steps(prompt_ids[:1], {**options, "grammar": WARM_UP_GRAMMAR})
+        self._start(0, prompt_ids, options)
+        longest_s = self._time_step()
+        self._cache_tokens = int(len(prompt_ids) * 100 / self._pipeline.get_metrics().cache_usage)
+        while self._live:
+            longest_s = max(longest_s, self._time_step())
+        self._start(0, prompt_ids[:1], {**options, "grammar": WARM_UP_GRAMMAR})
+        while self._live:
+            self._time_step()
         return longest_s
 
-    def _time_steps(self, prompt_ids: list[int], options: dict[str, Any]) -> float:
-        longest_s = 0.0
-        self._add(0, prompt_ids, options)
-        while self._live:
-            started_s = time.monotonic()
-            self._pipeline.step()
-            longest_s = max(longest_s, time.monotonic() - started_s)
-            self._collect()
-        return longest_s
+    def _time_step(self) -> float:
+        started_s = time.monotonic()
+        self._pipeline.step()
+        self._collect()
+        return time.monotonic() - started_s
 
 
 def load(config: dict[str, Any]) -> openvino_genai.ContinuousBatchingPipeline:

@@ -73,8 +73,8 @@ class Answers:
 class Bench:
     """One replica without its server."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.replica: Replica = read_replica(settings)
+    def __init__(self, replica: Replica) -> None:
+        self.replica = replica
         self._changed = asyncio.Event()
         self.replica.start(self._changed.set)
 
@@ -104,16 +104,7 @@ class Bench:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(settings: Settings) -> AsyncIterator[Bench]:
     """A replica for tests that leave it as it was."""
-    made = Bench(settings)
-    await made.ready()
-    yield made
-    await made.replica.close()
-
-
-@pytest.fixture
-async def bench(settings: Settings) -> AsyncIterator[Bench]:
-    """A replica of the test's own."""
-    made = Bench(settings)
+    made = Bench(read_replica(settings))
     await made.ready()
     yield made
     await made.replica.close()

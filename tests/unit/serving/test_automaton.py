@@ -4,7 +4,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from services.serving.automaton import PARTS_MAX, STATES_MAX, Automaton, AutomatonError, State
@@ -39,29 +39,29 @@ def accepts(states: list[State], text: str) -> bool:
     return states[here].ends
 
 
+def states_of(pattern: str) -> list[State]:
+    """The automaton of a pattern; the few that have too many states prove nothing here."""
+    try:
+        return regex_states(pattern)
+    except GrammarError:
+        reject()
+
+
 @settings(max_examples=300)
 @given(PATTERNS, st.lists(LETTERS, max_size=7).map("".join))
 def test_automata_take_what_python_matches(pattern, text):
     """No more and no less, and there is never a choice between two ways."""
-    assert accepts(regex_states(pattern), text) == bool(re.fullmatch(pattern, text))
+    assert accepts(states_of(pattern), text) == bool(re.fullmatch(pattern, text))
 
 
 @given(PATTERNS)
 def test_no_way_leads_to_a_dead_end(pattern):
     """From each state that can be reached, an end can be."""
-    states = regex_states(pattern)
-    reached, waiting = {0}, [0]
-    while waiting:
-        for target in states[waiting.pop()].moves.keys() - reached:
-            reached.add(target)
-            waiting.append(target)
-    for start in reached:
-        seen, waiting = {start}, [start]
-        while waiting:
-            for target in states[waiting.pop()].moves.keys() - seen:
-                seen.add(target)
-                waiting.append(target)
-        assert any(states[number].ends for number in seen)
+    states = states_of(pattern)
+    alive = {number for number, state in enumerate(states) if state.ends}
+    while more := {n for n, s in enumerate(states) if s.moves.keys() & alive} - alive:
+        alive |= more
+    assert {0, *(target for state in states for target in state.moves)} <= alive
 
 
 @pytest.mark.parametrize(

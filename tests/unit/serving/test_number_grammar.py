@@ -36,14 +36,14 @@ def test_integers_are_held_exactly(bounds, number):
     assert matches == Draft202012Validator(schema).is_valid(number)
 
 
-@given(BOUNDS, st.decimals(-2000, 2000, places=3))
+@given(BOUNDS, st.decimals(-2000, 2000, places=3).filter(bool))
 def test_numbers_are_held(bounds, number):
     """A number with a fraction matches if and only if the bounds allow it."""
     pattern = expression(bounds, whole=False)
     allowed = Draft202012Validator({"type": "number", **bounds}).is_valid(float(number))
-    matches = pattern is not None and bool(re.fullmatch(pattern, f"{number:.3f}"))
-    if number != 0:  # which is written -0.000 where it comes from below
-        assert matches == allowed
+    # In its shortest form: with zeros at the end, a number near an open bound is not written.
+    matches = pattern is not None and bool(re.fullmatch(pattern, f"{number.normalize():f}"))
+    assert matches == allowed
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,92 @@
+"""The real engine with a cache that holds little: answers are put off or refused, never broken."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.rpc.errors import Internal
+from services.serving.admission import Limits
+from services.serving.engine_process import EngineProcess
+from services.serving.model import read_model
+from services.serving.prompts import read_prompts
+from services.serving.replica import Replica
+from services.serving.settings import Settings
+from tests.integration.serving.conftest import Bench
+
+BLOCKS, BLOCK_TOKENS = 15, 32
+# The real worker, with so many blocks instead of a gibibyte.
+WORKER = f"""
+import openvino_genai
+from services.serving import openvino_worker
+
+def make_small():
+    config = make()
+    config.num_kv_blocks = {BLOCKS}
+    return config
+
+make, openvino_genai.SchedulerConfig = openvino_genai.SchedulerConfig, make_small
+openvino_worker.main()
+"""
+CONFIG = {
+    "cache_gib": 0,
+    "sequences_max": 8,
+    "batch_tokens_max": 128,
+    "prefix_caching": False,
+    "threads": 2,
+    "warm_up_tokens": 128,
+}
+PROMPTS = [[310 + 7 * row + column for column in range(40)] for row in range(8)]
+
+
+@pytest.fixture
+async def small(settings: Settings) -> AsyncIterator[Bench]:
+    """A replica whose engine has a small cache."""
+    model = read_model(settings.model_dir, "tiny")
+    engine = EngineProcess(
+        {**CONFIG, "model_dir": str(model.engine_folder)},
+        stall_s_min=4,
+        load_timeout_s=60,
+        worker=(sys.executable, "-c", WORKER),
+    )
+    limits = Limits(running_max=8, sequences_max=16, tokens_max=100_000)
+    bench = Bench(Replica(model, read_prompts(settings.model_dir), engine, limits))
+    await bench.ready()
+    yield bench
+    await bench.replica.close()
+
+
+async def test_answers_that_do_not_fit_together_come_out_as_alone(small: Bench):
+    """Eight answers of 140 tokens need twice the cache: some are put off, none is changed."""
+    alone = [await small.ask(prompt_ids=prompt, tokens_max=100) for prompt in PROMPTS]
+    together = await asyncio.gather(
+        *(small.ask(prompt_ids=prompt, tokens_max=100) for prompt in PROMPTS)
+    )
+    assert len(PROMPTS) * 140 > 2 * BLOCKS * BLOCK_TOKENS
+    assert [one.token_ids for one in together] == [one.token_ids for one in alone]
+
+
+async def test_a_prompt_that_never_fits_is_refused_alone(small: Bench):
+    """It fails at once, and what else is in the engine does not notice."""
+    prompt = [300 + index % 900 for index in range(BLOCKS * BLOCK_TOKENS)]
+    beside = asyncio.create_task(small.ask(tokens_max=60))
+    with pytest.raises(Internal) as refusal:
+        async with asyncio.timeout(10):
+            await small.ask(prompt_ids=prompt, tokens_max=4)
+    assert refusal.value.reason == "ENGINE_REFUSED"
+    assert (await beside).finished[0].completion_tokens == 60
+    assert small.replica.engine.restarts == 0
+
+
+async def test_an_answer_ends_where_the_cache_does(small: Bench):
+    """One that would outgrow the whole cache ends with `length`, and others beside it go on."""
+    prompt = [300 + index % 900 for index in range(BLOCKS * BLOCK_TOKENS - 40)]
+    asks = [small.ask(prompt_ids=prompt, tokens_max=200) for _ in range(2)]
+    beside = small.ask(tokens_max=100)
+    *long, short = await asyncio.gather(*asks, beside)
+    for answers in long:
+        assert answers.finished[0].reason == "length"
+        assert 20 <= answers.finished[0].completion_tokens <= 40
+    assert short.finished[0].completion_tokens == 100
+    assert small.replica.engine.restarts == 0
