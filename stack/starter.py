@@ -71,11 +71,12 @@ def make(home: Home, narrator: Narrator) -> None:
 def _tell(process: subprocess.Popen[str], narrator: Narrator) -> str:
     assert process.stdout is not None  # noqa: S101 (it was asked for)
     last: deque[str] = deque(["made"], maxlen=1)
-    for line in process.stdout:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            told = json.loads(line)
-            narrator.fraction(NAME, float(told["fraction"]), str(told["message"]))
-            last.append(str(told["message"]))
+    with process.stdout as lines:
+        for line in lines:
+            with contextlib.suppress(ValueError, KeyError, TypeError):
+                told = json.loads(line)
+                narrator.fraction(NAME, float(told["fraction"]), str(told["message"]))
+                last.append(str(told["message"]))
     process.wait()
     return last[0]
 
