@@ -2,13 +2,16 @@
 
 import contextlib
 import http.client
+import importlib.util
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.streams import HttpTarget
@@ -16,13 +19,33 @@ from bench.streams import HttpTarget
 READY_S = 180.0
 
 
+@dataclass(frozen=True)
+class Other:
+    """Another server, stopped by a signal while it is not being measured: its scheduler polls, and
+    would take from the others' time."""
+
+    target: HttpTarget
+    process: subprocess.Popen[bytes]
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[HttpTarget]:
+        """Lets it run meanwhile."""
+        self.process.send_signal(signal.SIGCONT)
+        try:
+            yield self.target
+        finally:
+            self.process.send_signal(signal.SIGSTOP)
+
+
 @contextlib.contextmanager
-def transformers_serve(model_dir: Path) -> Iterator[HttpTarget]:
+def transformers_serve(model_dir: Path) -> Iterator[Other]:
     """`transformers serve --continuous-batching` with the model's own weights, on a free port.
 
-    Raises SystemExit when it does not answer within three minutes. Its packages come with the
-    tests' lock.
+    Raises SystemExit when it does not answer within three minutes, or when its packages are not
+    there: they come with the tests' lock.
     """
+    if importlib.util.find_spec("accelerate") is None:
+        raise SystemExit("parley: --transformers needs the tests' packages: ./parley test --help")
     port = _free_port()
     log = tempfile.TemporaryFile()  # noqa: SIM115 (the child writes to it until it ends)
     command = [
@@ -42,8 +65,9 @@ def transformers_serve(model_dir: Path) -> Iterator[HttpTarget]:
     )
     try:
         _await_answer(process, port, log)
-        yield HttpTarget("127.0.0.1", port, "none", str(model_dir), chat=True)
+        yield Other(HttpTarget("127.0.0.1", port, "none", str(model_dir), chat=True), process)
     finally:
+        process.send_signal(signal.SIGCONT)
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)

@@ -43,7 +43,7 @@ class Options:
     streams: tuple[int, ...] = (1, 16, 32)
     rounds: int = 3
     tokens: int = 64
-    overhead_requests: int = 100
+    overhead_requests: int = 300
     rate_per_s: float = 0.0
     rate_seconds: float = 20.0
     model_dir: Path | None = None
@@ -112,11 +112,13 @@ def _throughput(folder: Path, model_dir: Path, options: Options, console: Consol
             "mesh": _Remote(target),
         }
         if options.transformers:
-            ways["transformers serve"] = _Remote(
+            ways["transformers serve"] = _Other(
                 stack.enter_context(others.transformers_serve(model_dir))
             )
-        for way in ways.values():
-            way.round(1, options.tokens)
+        for name, way in ways.items():
+            _, warming = way.round(1, options.tokens)
+            if warming[0].error:
+                raise SystemExit(f"parley: {name}: {warming[0].error}")
         rows = []
         for streams in options.streams:
             console.print(f"{streams} streams, {options.rounds} rounds of each way")
@@ -181,6 +183,18 @@ class _Remote:
             return time.perf_counter() - began_s, list(found)
 
         return asyncio.run(all_streams())
+
+
+class _Other:
+    """A server that sleeps between its rounds."""
+
+    def __init__(self, other: others.Other) -> None:
+        self._other = other
+
+    def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
+        """As `_Remote`."""
+        with self._other.awake() as target:
+            return _Remote(target).round(streams, tokens)
 
 
 def _open_loop(target: HttpTarget, options: Options) -> Row:

@@ -115,15 +115,22 @@ async def _read_events(reader: asyncio.StreamReader, stream: Stream) -> None:
             continue  # a chunk's length, a comment or a blank line
         if line.startswith(DATA + DONE):
             return
-        now_s = time.perf_counter()
-        if b'"choices":[]' in line or b'"choices": []' in line:
-            stream.tokens = json.loads(line[len(DATA) :])["usage"]["completion_tokens"]
-        elif b'"error"' in line[:20]:
-            stream.error = line.decode()
+        _take_event(line, stream)
+        if stream.error:
             return
-        elif b'"finish_reason":null' in line or b'"finish_reason": null' in line:
-            stream.arrivals_s.append(now_s)
-    stream.error = "the stream ended early"
+    # Some servers send no [DONE]; the usage comes last with all of them.
+    if not stream.tokens:
+        stream.error = "the stream ended early"
+
+
+def _take_event(line: bytes, stream: Stream) -> None:
+    """Notes when tokens came and how many there were; some servers send the usage with the end."""
+    if b'"error"' in line[:20]:
+        stream.error = line.decode(errors="replace")
+    elif b'"completion_tokens":' in line:
+        stream.tokens = json.loads(line[len(DATA) :])["usage"]["completion_tokens"]
+    elif b'"content":"' in line or b'"text":"' in line:
+        stream.arrivals_s.append(time.perf_counter())
 
 
 class GrpcTarget:

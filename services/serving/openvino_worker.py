@@ -1,4 +1,4 @@
-"""The engine's own process: OpenVINO GenAI's continuous batching, one message per step.
+"""The engine's own process: OpenVINO GenAI's continuous batching, at most one message per step.
 
 `step()` holds the interpreter's lock for its whole length, which would starve an event loop beside
 it; hence the process. Everything happens on one thread: commands are taken between steps, since
@@ -28,6 +28,8 @@ import numpy as np
 import openvino
 import openvino_genai
 
+from services.serving.pace import Outbox, Pace, Row
+
 EXIT_PARENT_GONE, EXIT_BROKEN = 0, 1
 PR_SET_PDEATHSIG = 1
 RECEIVE_BYTES = 1 << 16
@@ -44,8 +46,6 @@ WARM_UP_TOKENS = 4
 CACHE_SETTING = "PARLEY_SERVING_CACHE_GIB"
 # Compiled once at the start, so that no answer waits while the compiler reads the vocabulary.
 WARM_UP_GRAMMAR = 'root ::= [ -~]* ""'
-
-Row = tuple[int, list[int], list[float], str]
 
 
 class Pipe:
@@ -90,11 +90,15 @@ class Worker:
     def run(self) -> None:
         """Works until the parent is gone."""
         self._pipe.send("ready", self._warm_up())
+        pace = Pace(self._config["message_interval_s_min"], self._config["messages_per_s_max"])
+        outbox = Outbox(pace, time.monotonic())
         while True:
             self._take_commands()
             self._step()
             rows = self._collect()
-            self._pipe.send("step", rows, len(self._live), self._cache_usage())
+            found = outbox.step(rows, time.monotonic(), len(self._live))
+            if found is not None:
+                self._pipe.send("step", found, len(self._live), self._cache_usage())
 
     def _take_commands(self) -> None:
         while command := self._pipe.receive(wait=not self._live and not self._cancelled):

@@ -69,5 +69,7 @@ def worker_config(settings: Settings, model: Model) -> dict[str, Any]:
         "batch_tokens_max": settings.batch_tokens_max,
         "prefix_caching": settings.prefix_caching,
         "threads": settings.threads,
+        "message_interval_s_min": settings.message_interval_s_min,
+        "messages_per_s_max": settings.messages_per_s_max,
         "warm_up_tokens": max(min(settings.batch_tokens_max, model.context_tokens_max - 8), 1),
     }

@@ -25,6 +25,12 @@ class Settings(ServerSettings):
     batch_tokens_max: int = Field(
         512, ge=16, description="Most tokens in one engine step; long prompts are split."
     )
+    message_interval_s_min: float = Field(
+        0.025, ge=0, le=1, description="Shortest time between two messages of one stream."
+    )
+    messages_per_s_max: float = Field(
+        400, gt=0, description="Most messages a second of all streams; tokens wait for each other."
+    )
     cache_gib: int = Field(1, ge=1, le=1024, description="Memory for the key-value cache, in GiB.")
     threads: int = Field(0, ge=0, le=1024, description="Engine threads; 0 for one per core.")
     prefix_caching: bool = Field(False, description="Keep the cache of shared prompt beginnings.")

@@ -49,7 +49,7 @@ def bench(
     ] = None,
     overhead: Annotated[
         int, typer.Option(min=0, max=10_000, help="Requests a way for the overhead; 0 for none.")
-    ] = 100,
+    ] = 300,
     rate: Annotated[
         float, typer.Option(min=0, max=1000, help="Also an open loop at this rate a second.")
     ] = 0,

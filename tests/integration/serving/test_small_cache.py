@@ -33,6 +33,8 @@ CONFIG = {
     "cache_gib": 0,
     "sequences_max": 8,
     "batch_tokens_max": 128,
+    "message_interval_s_min": 0.0,
+    "messages_per_s_max": 1e9,
     "prefix_caching": False,
     "threads": 2,
     "warm_up_tokens": 128,
