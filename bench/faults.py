@@ -13,7 +13,7 @@ import psutil
 from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
-from bench.figures import Faults, spread
+from bench.figures import Faults, Soak, spread
 from bench.streams import DATA, HttpTarget
 from stack.up import Running
 
@@ -36,7 +36,7 @@ async def measure(running: Running, target: HttpTarget, *, leaves: int, soak_s: 
     replica_back_s = await _kill(replica.process(), target)
     await replica.close()
     return Faults(
-        spread(waits_s), round(max(waits_s) * 1000, 1), engine_back_s, replica_back_s, *soak
+        spread(waits_s), round(max(waits_s) * 1000, 1), engine_back_s, replica_back_s, soak
     )
 
 
@@ -77,13 +77,11 @@ class _Replica:
         (engine,) = self.process().children()
         return engine
 
-    def footprint(self) -> tuple[float, int]:
-        """Resident MiB and open files of both processes."""
+    def footprint(self) -> tuple[int, int, int]:
+        """Resident MiB of the replica and of its engine, and open files of both."""
         both = [self.process(), self.engine()]
-        return (
-            round(sum(p.memory_info().rss for p in both) / 2**20, 1),
-            sum(p.num_fds() for p in both),
-        )
+        replica, engine = (p.memory_info().rss >> 20 for p in both)
+        return replica, engine, sum(p.num_fds() for p in both)
 
     async def close(self) -> None:
         """Closes the channel."""
@@ -99,31 +97,33 @@ async def _leave_after(target: HttpTarget, events: int, tokens: int = TOKENS_MAX
     writer.transport.abort()
 
 
-async def _soak(
-    replica: _Replica, target: HttpTarget, seconds: float
-) -> tuple[int, float, tuple[float, float], tuple[int, int], int]:
+async def _soak(replica: _Replica, target: HttpTarget, seconds: float) -> Soak:
+    """Clients leave at random; half as long before it begins, so that nothing is new to anyone."""
+    await _come_and_go(target, seconds / 2)
+    await replica.idle_s()
+    before, restarts = replica.footprint(), (await replica.model()).engine_restarts
+    requests = await _come_and_go(target, seconds)
+    await replica.idle_s()
+    after = replica.footprint()
+    restarts = (await replica.model()).engine_restarts - restarts
+    return Soak(requests, seconds, *zip(before, after, strict=True), restarts)
+
+
+async def _come_and_go(target: HttpTarget, seconds: float) -> int:
+    """Clients that leave at a random token, 32 at a time; how many there were."""
     chance = random.Random(0)
     until_s = time.perf_counter() + seconds
-    before, restarts = replica.footprint(), (await replica.model()).engine_restarts
     requests = 0
 
-    async def come_and_go() -> None:
+    async def one_after_another() -> None:
         nonlocal requests
         while time.perf_counter() < until_s:
             requests += 1
             with contextlib.suppress(OSError):
                 await _leave_after(target, chance.randint(0, 30), chance.randint(1, 400))
 
-    await asyncio.gather(*(come_and_go() for _ in range(SOAK_STREAMS)))
-    await replica.idle_s()
-    after = replica.footprint()
-    return (
-        requests,
-        seconds,
-        (before[0], after[0]),
-        (before[1], after[1]),
-        (await replica.model()).engine_restarts - restarts,
-    )
+    await asyncio.gather(*(one_after_another() for _ in range(SOAK_STREAMS)))
+    return requests
 
 
 async def _kill(process: psutil.Process, target: HttpTarget) -> float:
