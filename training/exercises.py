@@ -1,0 +1,22 @@
+"""Sums in a row to practise on: of all that the starter learns, sums need the most repetitions.
+
+Only the results are learnt. A row costs a third of what the same sums cost as questions, and what it
+teaches holds for those, since an answer says the whole sum. Knows no tokens. Same generator, same
+sums.
+"""
+
+from random import Random
+
+TOKENS_A_SUM = 8.5
+"""On average: of "3 + 4 = 7" or "5 + 6 = 11", and the end of the line."""
+
+Piece = tuple[str, str]
+"""What is given, and what is to be learnt after it."""
+
+
+def sums_in_a_row(rng: Random, count: int) -> tuple[Piece, ...]:
+    """Chance sums of two digits, each on a line of its own as at the beginning of an answer."""
+    terms = [(rng.randrange(10), rng.randrange(10)) for _ in range(count)]
+    return tuple(
+        ("\n" * bool(number) + f"{a} + {b} = ", str(a + b)) for number, (a, b) in enumerate(terms)
+    )
