@@ -1,8 +1,8 @@
 """Sums in a row to practise on: of all that the starter learns, sums need the most repetitions.
 
-Only the results are learnt. A row costs a third of what the same sums cost as questions, and what it
-teaches holds for those, since an answer says the whole sum. Knows no tokens. Same generator, same
-sums.
+Only the results are learnt. A row costs a third of what the same sums cost as questions, and what
+it teaches holds for those, since an answer says the whole sum. Knows no tokens. Same generator,
+same sums.
 """
 
 from random import Random

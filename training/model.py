@@ -12,6 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from training.examples import Example
+from training.quiet import without
 from training.sizes import Recipe, Shape
 from training.tokenizer import PAD_ID, TURN_END_ID
 
@@ -27,7 +28,9 @@ SHARES = 2
 def build_model(shape: Shape, vocabulary: int, seed: int) -> "LlamaForCausalLM":
     """A model with random weights, the same for the same seed."""
     import torch
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    with without("sklearn"):  # and pandas with it, for a way to generate that is not ours
+        from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
     model = LlamaForCausalLM(
