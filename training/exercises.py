@@ -7,16 +7,16 @@ same sums.
 
 from random import Random
 
-TOKENS_A_SUM = 8.5
-"""On average: of "3 + 4 = 7" or "5 + 6 = 11", and the end of the line."""
+TOKENS_A_SUM = 9.5
+"""On average: of "3 + 4 = 7, " or "5 + 6 = 11, "."""
 
 Piece = tuple[str, str]
 """What is given, and what is to be learnt after it."""
 
 
 def sums_in_a_row(rng: Random, count: int) -> tuple[Piece, ...]:
-    """Chance sums of two digits, each on a line of its own as at the beginning of an answer."""
+    """Chance sums of two digits, together "3 + 4 = 7, 2 + 9 = 11, ..."."""
     terms = [(rng.randrange(10), rng.randrange(10)) for _ in range(count)]
     return tuple(
-        ("\n" * bool(number) + f"{a} + {b} = ", str(a + b)) for number, (a, b) in enumerate(terms)
+        (f"{', ' if number else ''}{a} + {b} = ", str(a + b)) for number, (a, b) in enumerate(terms)
     )

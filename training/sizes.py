@@ -32,14 +32,14 @@ class Recipe:
     other_rate: float = 0.05
     """Peak learning rate of embeddings and norms, under AdamW: a high one pays here."""
     warmup_steps: int = 5
-    exercise_share: float = 0.18
+    exercise_share: float = 0.33
     """Exercises for each dialogue, of a like length, so that every batch has some."""
 
 
 STARTER_SHAPE = Shape(layers=4, width=192, heads=3, hidden=512)
 """About 2.2 million parameters with the tokenizer's 2,048 entries."""
 
-STARTER_RECIPE = Recipe(steps=300, batch_tokens=1500)
+STARTER_RECIPE = Recipe(steps=320, batch_tokens=1500)
 """About 80 seconds on two cores."""
 
 BENCH_SHAPE = Shape(layers=9, width=512, heads=8, hidden=1536)

@@ -21,7 +21,7 @@ def test_every_sum_is_right() -> None:
     """Nothing wrong is practised, and each pair of digits has its turn."""
     seen = set()
     for given, wanted in sums_in_a_row(Random(0), 2000):
-        a, b = given.strip().removesuffix(" =").split(" + ")
+        a, b = given.removeprefix(", ").removesuffix(" = ").split(" + ")
         assert int(a) + int(b) == int(wanted)
         seen.add((a, b))
     assert len(seen) == 100
