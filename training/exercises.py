@@ -7,8 +7,8 @@ same sums.
 
 from random import Random
 
-TOKENS_A_SUM = 9.5
-"""On average: of "3 + 4 = 7, " or "5 + 6 = 11, "."""
+TOKENS_A_SUM = 8
+"""At least, as in "3 + 4 = 7, ": a row is a little longer than the dialogue that it goes with."""
 
 Piece = tuple[str, str]
 """What is given, and what is to be learnt after it."""

@@ -65,5 +65,5 @@ def orthogonal(batch: torch.Tensor) -> torch.Tensor:
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(_ROUNDS):
         gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C), x, beta=_A)
+        x = _A * x + (_B * gram + _C * gram @ gram) @ x
     return x.mT if tall else x

@@ -121,7 +121,7 @@ def _prepare(seed: int, recipe: Recipe) -> _Lesson:
         used.append(dialogue)
         new = [encode_dialogue(tokenizer, dialogue)]
         if rng.random() < recipe.exercise_share:
-            sums = sums_in_a_row(rng, max(2, int(len(new[0].ids) / TOKENS_A_SUM)))
+            sums = sums_in_a_row(rng, max(2, len(new[0].ids) // TOKENS_A_SUM))
             new.append(encode_exercise(tokenizer, sums))
         examples += new
         tokens += sum(len(example.ids) for example in new)
