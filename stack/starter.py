@@ -7,10 +7,12 @@ its own gives its memory back when it ends, and Ctrl-C ends it whole.
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import deque
 from pathlib import Path
+from typing import NoReturn
 
 from stack.errors import StackError
 from stack.home import Home
@@ -91,9 +93,15 @@ def _end(process: subprocess.Popen[str]) -> None:
             process.wait()
 
 
+def _stop(number: int, frame: object) -> NoReturn:
+    """Ends by way of every `finally`, so that no half-made folder stays."""
+    sys.exit(128 + number)
+
+
 def _make_here(out: Path) -> None:
     from training.starter import Progress, make_starter_model
 
+    signal.signal(signal.SIGTERM, _stop)
     # What libraries print must not mix with the progress.
     tell = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

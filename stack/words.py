@@ -44,7 +44,7 @@ class Teller:
         self._status: Status | None = None
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._told = 0.0
+        self._told: float | None = None
 
     def doing(self, name: str, words: str) -> None:
         """Shows what `name` is at, on a terminal."""
@@ -57,18 +57,19 @@ class Teller:
         self._status.update(line)
 
     def fraction(self, name: str, done: float, words: str) -> None:
-        """A bar on a terminal; elsewhere a line at each quarter."""
+        """A bar on a terminal; elsewhere a line at once, and at each quarter."""
         if talk.is_terminal:
             if self._bar is None or self._task is None:
                 self._bar, self._task = self._new_bar(name)
             self._bar.update(self._task, completed=done, words=words)
-        elif self._told + QUARTER <= done < 1:
+        elif self._told is None or self._told + QUARTER <= done < 1:
             self._told = done
             talk.print(f"  {escape(name):<{NAME_WIDTH}} {done:4.0%}  {escape(words)}")
 
     def done(self, name: str, words: str) -> None:
         """One finished line."""
         self.close()
+        self._told = None
         talk.print(f"  {escape(name):<{NAME_WIDTH}} {escape(words)}")
 
     def note(self, words: str) -> None:

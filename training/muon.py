@@ -7,6 +7,7 @@ faster. Knows nothing of models.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from concurrent.futures import Executor
 
 import torch
 
@@ -18,13 +19,19 @@ _ROUNDS = 5
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum, made orthogonal; for matrices alone.
 
-    lr is the size of a change's singular values, more for tall matrices; 0.02 is usual.
+    lr is the size of a change's singular values, more for tall matrices; 0.02 is usual. The team's
+    threads share the work; a matrix is always one thread's, so their number changes no result.
     """
 
     def __init__(
-        self, matrices: Iterable[torch.nn.Parameter], lr: float, momentum: float = 0.95
+        self,
+        matrices: Iterable[torch.nn.Parameter],
+        lr: float,
+        team: Executor,
+        momentum: float = 0.95,
     ) -> None:
         super().__init__(matrices, {"lr": lr, "momentum": momentum})
+        self._team = team
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -43,7 +50,8 @@ class Muon(torch.optim.Optimizer):
             moving = self.state[matrix].setdefault("moving", torch.zeros_like(matrix))
             moving.lerp_(matrix.grad, 1 - momentum)
             steered.append(matrix.grad.lerp(moving, momentum))
-        changes = orthogonal(torch.stack(steered))
+        halves = torch.stack(steered).tensor_split(2)
+        changes = torch.cat(list(self._team.map(orthogonal, halves)))
         rows, columns = matrices[0].shape
         scale = max(1, rows / columns) ** 0.5
         for matrix, change in zip(matrices, changes, strict=True):

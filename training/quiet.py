@@ -5,6 +5,7 @@ Knows nothing of models; use it before the first import of transformers.
 
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,22 @@ _SETTINGS = {
     # Threads that spin while they wait starve each other where two programs share two cores.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+
+
+@contextmanager
+def without(package: str) -> Iterator[None]:
+    """Within the block, libraries that can do without a package find that it is not installed.
+
+    For a package that takes seconds to load and is not used. Does nothing once it is loaded.
+    """
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # says "absent" to the import system
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def start(
 ) -> None:
     """Start everything, and show where it is.
 
-    The first time it makes the starter model, in about two minutes. When Parley runs already,
+    The first time it makes the starter model, in less than two minutes. When Parley runs already,
     nothing changes, and a new address of the chat page is shown.
 
     \b

@@ -1,5 +1,7 @@
 """Claims about the training loop, on models that learn in seconds."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
 import pytest
@@ -11,7 +13,7 @@ from training.tokenizer import train_tokenizer
 
 pytestmark = pytest.mark.slow
 
-RECIPE = Recipe(steps=30, batch_tokens=1000, warmup_steps=3)
+RECIPE = Recipe(steps=40, batch_tokens=1000, warmup_steps=3)
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def losses(examples: list[Example], seed: int) -> list[float]:
 
 
 def test_the_loss_falls(examples: list[Example]) -> None:
-    """Thirty steps halve the first loss at least."""
+    """Forty steps halve the first loss at least."""
     seen = losses(examples, 0)
     assert len(seen) == RECIPE.steps
     assert min(seen[-5:]) < seen[0] / 2
@@ -44,10 +46,46 @@ def test_the_same_seed_trains_the_same_model(examples: list[Example]) -> None:
     assert losses(examples, 1) != first
 
 
+def test_one_core_trains_the_same_model_as_two(
+    examples: list[Example], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How many cores share a step changes the time and no bit of the result."""
+    shared = losses(examples, 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0})
+    assert losses(examples, 0) == shared
+
+
+def test_a_failure_in_one_share_ends_the_training(examples: list[Example]) -> None:
+    """The error of a thread is the caller's, at once and as it was."""
+    broken = [Example((*example.ids, 512), (*example.learnt, True)) for example in examples]
+    with pytest.raises(IndexError):
+        losses(broken, 0)
+
+
 def test_too_few_examples_are_refused(examples: list[Example]) -> None:
     """A recipe is never cut short in silence."""
     with pytest.raises(ValueError, match="need more examples"):
         losses(examples[:50], 0)
+
+
+def test_muon_changes_the_same_however_many_share_the_work() -> None:
+    """A matrix is one thread's alone, an odd one out too."""
+    import torch
+
+    from training.muon import Muon
+
+    changed = []
+    for threads in (1, 2):
+        torch.manual_seed(0)
+        matrices = [torch.nn.Parameter(torch.randn(16, 32)) for _ in range(3)]
+        matrices.append(torch.nn.Parameter(torch.randn(8, 8)))
+        with ThreadPoolExecutor(threads) as team:
+            optimizer = Muon(matrices, lr=0.02, team=team)
+            for matrix in matrices:
+                matrix.grad = torch.randn_like(matrix)
+            optimizer.step()
+        changed.append([matrix.detach() for matrix in matrices])
+    assert all(map(torch.equal, *changed))
 
 
 def test_muon_pulls_singular_values_to_one() -> None:

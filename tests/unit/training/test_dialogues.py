@@ -7,6 +7,7 @@ import pytest
 
 from training.dialogues import (
     HELD_OUT_COUNTS,
+    TOPIC_WEIGHTS,
     Dialogue,
     digest,
     held_out_dialogues,
@@ -69,6 +70,14 @@ def test_at_least_300_held_out_questions_ask_about_every_topic() -> None:
         if d.category in HELD_OUT_COUNTS
     ]
     assert len(set(asked)) == len(asked)
+
+
+def test_other_lessons_leave_the_measure_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores before and after a change of what is trained more can be compared."""
+    before = held_out_dialogues()
+    for topic in TOPIC_WEIGHTS:
+        monkeypatch.setitem(TOPIC_WEIGHTS, topic, float(topic == "sums"))
+    assert held_out_dialogues.__wrapped__() == before
 
 
 def test_ids_are_unique(trained: list[Dialogue]) -> None:

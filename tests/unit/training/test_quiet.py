@@ -1,12 +1,14 @@
 """Claims about keeping libraries quiet."""
 
+import importlib.util
 import logging
 import os
+import sys
 import warnings
 
 import pytest
 
-from training.quiet import quiet_libraries
+from training.quiet import quiet_libraries, without
 
 
 def test_libraries_are_kept_off_the_network_only_within_the_block(
@@ -28,3 +30,19 @@ def test_warnings_do_not_pass() -> None:
     """A library's warning does not reach the terminal, nor stop a test."""
     with quiet_libraries():
         warnings.warn("noise", UserWarning, stacklevel=1)
+
+
+def test_a_package_is_away_only_within_the_block() -> None:
+    """Who looks for it finds nothing; afterwards it can be imported as ever."""
+    sys.modules.pop("colorsys", None)
+    with without("colorsys"):
+        assert importlib.util.find_spec("colorsys") is None
+        with pytest.raises(ImportError):
+            importlib.import_module("colorsys")
+    assert importlib.import_module("colorsys").ONE_THIRD
+
+
+def test_a_package_in_use_stays() -> None:
+    """Nothing is taken from those who have it already."""
+    with without("logging"):
+        assert importlib.import_module("logging") is logging
