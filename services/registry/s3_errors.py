@@ -3,6 +3,8 @@
 The server's own words stay out of the answers: they may hold keys, addresses and paths.
 """
 
+import re
+
 import urllib3
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
@@ -33,7 +35,11 @@ def translated(error: Exception, key: str) -> errors.ParleyError:
         return _from_code(error.code or "", error.response.status, key)
     if isinstance(error, ServerError):
         return _from_code("", error.status_code, key)
-    if isinstance(error, urllib3.exceptions.HTTPError | TimeoutError | InvalidResponseError):
+    if isinstance(error, InvalidResponseError):
+        # Not XML. The status is nowhere but in the client's words.
+        status = re.search(r"Response code: (\d+)", str(error))
+        return _from_code("", int(status[1]) if status else 500, key)
+    if isinstance(error, urllib3.exceptions.HTTPError | TimeoutError):
         return unavailable()
     return _internal("OBJECT_STORE_REFUSED", f"the object store's client refused {key}")
 

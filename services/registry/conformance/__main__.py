@@ -1,6 +1,7 @@
 """python -m services.registry.conformance --endpoint URL --credentials FILE --bucket NAME
 
-Exits with 1 when the server does not do something that Parley needs.
+Exits with 1 when the server does not do something that Parley needs, and with 2 when
+nothing could be found out.
 """
 
 import argparse
@@ -11,6 +12,8 @@ from pathlib import Path
 from services.registry import s3_credentials
 from services.registry.conformance.report import as_json, as_table, examined
 from services.rpc.errors import ParleyError
+
+EXIT_NOT_EXAMINED = 2
 
 
 def main() -> int:
@@ -25,10 +28,9 @@ def main() -> int:
     try:
         keys = s3_credentials.read(asked.credentials)
         found = asyncio.run(examined(asked.endpoint, asked.bucket, keys, asked.region))
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-    except ParleyError as error:
-        parser.error(error.message)
+    except (OSError, ValueError, ParleyError) as error:
+        sys.stderr.write(f"parley: {error}\n")
+        return EXIT_NOT_EXAMINED
     sys.stdout.write(as_json(found) if asked.json else as_table(found))
     return int(any(one.fails for one in found))
 
