@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,15 +34,24 @@ MINIO = GoProgram("minio", "github.com/minio/minio", "v0.0.0-20260212201848-7aac
 def built(program: GoProgram) -> str:
     """The path of a program, which is built first where it is not yet.
 
-    Skips the test where that cannot be done. A build that is cut off at the bound goes on from
-    there the next time.
+    Skips the test where that cannot be done.
     """
     path = program.folder / program.name
-    if path.exists():
-        return str(path)
+    why_not = "" if path.exists() else _build(program)
+    if why_not:
+        pytest.skip(why_not)
+    return str(path)
+
+
+@cache
+def _build(program: GoProgram) -> str:
+    """Builds a program and says why it could not, if so; tries once in a run of the tests.
+
+    A build that is cut off at the bound goes on from there in the next run.
+    """
     go = shutil.which("go")
     if not go:
-        pytest.skip(f"there is no Go toolchain to build {program.name} with")
+        return f"there is no Go toolchain to build {program.name} with"
     program.folder.mkdir(parents=True, exist_ok=True)
     command = ["nice", "-n", "10", go, "install", f"{program.module}@{program.version}"]
     environment = {**os.environ, "GOBIN": str(program.folder)}
@@ -50,8 +60,8 @@ def built(program: GoProgram) -> str:
             command, env=environment, capture_output=True, text=True, timeout=BUILD_S_MAX
         )
     except subprocess.TimeoutExpired:
-        pytest.skip(f"building {program.name} takes more than {BUILD_S_MAX} s here")
+        return f"building {program.name} takes more than {BUILD_S_MAX} s here"
     if made.returncode:
         last = (made.stderr.strip().splitlines() or ["no word of why"])[-1]
-        pytest.skip(f"{program.name} cannot be built here: {last}")
-    return str(path)
+        return f"{program.name} cannot be built here: {last}"
+    return ""
