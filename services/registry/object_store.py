@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
@@ -18,6 +18,7 @@ from minio import Minio
 from minio.deleteobjects import DeleteObject
 
 from services.registry import s3_errors
+from services.registry.bucket import PRESIGNED_S, StoredObject
 from services.registry.s3_credentials import S3Credentials
 from services.registry.verified import (
     READ_BYTES,
@@ -37,48 +38,9 @@ TRANSFER_BYTES_PER_S_MIN = 1 << 20
 PART_BYTES = 16 << 20
 PARTS_MAX = 10_000
 SMALL_BYTES_MAX = 4 << 20
-PRESIGNED_S = 3600
 CALLS_MAX, TRANSFERS_MAX = 8, 4
 
 T = TypeVar("T")
-
-
-class StoredObject(NamedTuple):
-    """What the bucket says of one object."""
-
-    key: str
-    size_bytes: int
-
-
-class ObjectStore(Protocol):
-    """One bucket. Every method raises Unavailable when the server does not answer in time."""
-
-    async def put_file(self, key: str, path: Path, sha256: str) -> None:
-        """Stores a file, unless the same bytes are there already."""
-
-    async def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
-        """Fetches an object into a file that appears only whole, and with the digest if named."""
-
-    async def get_bytes(self, key: str, sha256: str | None = None) -> bytes:
-        """Fetches a small object, and checks it when its digest is known."""
-
-    async def stat(self, key: str) -> StoredObject:
-        """Looks at an object."""
-
-    async def list(self, prefix: str) -> Sequence[StoredObject]:
-        """Lists all objects whose keys begin with `prefix`."""
-
-    async def list_folders(self, prefix: str) -> Sequence[str]:
-        """Lists the names right below `prefix`, which ends in a slash."""
-
-    async def presign(self, key: str, expires_s: int = PRESIGNED_S) -> str:
-        """Makes the address at which whoever has it can fetch the object for a while."""
-
-    async def remove(self, key: str) -> None:
-        """Removes an object; one that is not there is fine."""
-
-    async def remove_folder(self, prefix: str) -> None:
-        """Removes every object below `prefix`, which ends in a slash."""
 
 
 class S3ObjectStore:
@@ -163,7 +125,10 @@ class S3ObjectStore:
         """Makes the address at which whoever has it can fetch the object for a while."""
         # No call to the server: the region is known, and the rest is arithmetic.
         lifetime = timedelta(seconds=expires_s)
-        return self._small.presigned_get_object(self._bucket, key, lifetime)
+        try:
+            return self._small.presigned_get_object(self._bucket, key, lifetime)
+        except ValueError as error:
+            raise s3_errors.translated(error, key) from error
 
     async def remove(self, key: str) -> None:
         """Removes an object; one that is not there is fine."""
