@@ -37,6 +37,7 @@ ENVIRONMENT_USERS = {
     "tests/contract/gateway/test_process.py": "starts a child process",
     "tests/e2e/test_readme.py": "starts child processes as a reader's shell does",
     "tests/integration/mesh/programs.py": "starts a child process",
+    "tests/integration/s3/builds.py": "starts a compiler, and finds the cache",
     "tests/integration/stack/test_command_line.py": "starts a child process",
     "tests/unit/training/test_quiet.py": "looks at what training/quiet.py sets",
 }
