@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry.model import Model, Policy, Promotion, PromotionState, Version, VersionState
-from services.registry.rows import from_traffic, to_model, to_promotion, to_version
+from services.registry.rows import from_policy, from_traffic, to_model, to_promotion, to_version
 from services.registry.tables import MODELS, PROMOTIONS, VERSIONS
 from services.rpc.errors import NotFound
 
@@ -22,7 +22,7 @@ LINEAGE_MAX = 1000
 
 async def ensure_model(tx: AsyncConnection, name: str) -> None:
     """Makes a model when there is none of that name."""
-    new = {"policy": asdict(Policy()), "champion": 0, "predecessor": 0}
+    new = {"policy": from_policy(Policy()), "champion": 0, "predecessor": 0}
     values = {"name": name, "traffic": from_traffic(Model(name).traffic), **new}
     await tx.execute(insert(MODELS).values(values).on_conflict_do_nothing())
 
@@ -53,7 +53,7 @@ async def list_models(tx: AsyncConnection, after: str, count: int) -> list[Model
 async def save_model(tx: AsyncConnection, model: Model) -> None:
     """Writes a model's rules, champion, traffic and drift."""
     values = {
-        "policy": asdict(model.policy),
+        "policy": from_policy(model.policy),
         "champion": model.champion,
         "predecessor": model.predecessor,
         "traffic": from_traffic(model.traffic),

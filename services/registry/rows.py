@@ -26,6 +26,11 @@ from services.registry.model import (
 Row = sa.RowMapping
 
 
+def from_policy(policy: Policy) -> dict[str, Any]:
+    """Writes a policy."""
+    return asdict(policy)
+
+
 def to_policy(value: Mapping[str, Any]) -> Policy:
     """Reads a policy."""
     gates = tuple(Gate(**gate) for gate in value["gates"])
@@ -82,9 +87,9 @@ def to_promotion(row: Row) -> Promotion:
     return Promotion(state=PromotionState(row["state"]), **fields)
 
 
-def from_promotion(promotion: Promotion) -> dict[str, Any]:
-    """Writes a promotion."""
-    return asdict(promotion)
+def from_evidence(evidence: Evidence) -> dict[str, Any]:
+    """Writes evidence."""
+    return asdict(evidence)
 
 
 def to_import(row: Row) -> Import:

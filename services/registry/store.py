@@ -55,12 +55,13 @@ class Store:
     ) -> T:
         """Runs `work` in one transaction, which is committed when it returns.
 
-        `deadline_s` bounds the whole of it; each statement has the store's own bound. Raises
-        Unavailable when the database is away or too slow, and whatever `work` raises.
+        `deadline_s`, by default the store's own, bounds the whole of it. Raises Unavailable when
+        the database is away or too slow, and whatever `work` raises.
         """
         if not self._open:
             raise _unavailable("The registry's database is not ready yet.")
-        return await self._bounded(self._transact(work), deadline_s or self._deadline_s)
+        deadline_s = deadline_s or self._deadline_s
+        return await self._bounded(self._transact(work, deadline_s), deadline_s)
 
     async def open(self) -> None:
         """Brings the tables up to date, however often it takes; cancel-safe.
@@ -79,13 +80,17 @@ class Store:
         """Closes every connection."""
         await self._engine.dispose()
 
-    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+    async def _transact(
+        self, work: Callable[[AsyncConnection], Awaitable[T]], deadline_s: float
+    ) -> T:
         async with self._engine.begin() as tx:
+            if deadline_s != self._deadline_s:
+                await _set_timeout(tx, deadline_s)
             return await work(tx)
 
     async def _migrate(self) -> None:
         async with self._engine.begin() as tx:
-            await tx.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            await _set_timeout(tx, MIGRATION_DEADLINE_S)
             await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
             await tx.run_sync(_upgrade)
             failpoints.reach(failpoints.Point.MIGRATION_UNCOMMITTED)
@@ -118,6 +123,10 @@ class Store:
         self._abandoned.discard(task)
         if not task.cancelled():
             task.exception()  # Looked at, so that nobody warns of it.
+
+
+async def _set_timeout(tx: AsyncConnection, timeout_s: float) -> None:
+    await tx.execute(sa.text(f"SET LOCAL statement_timeout = {round(timeout_s * 1000)}"))
 
 
 def _upgrade(connection: sa.Connection) -> None:
