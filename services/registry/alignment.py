@@ -1,4 +1,5 @@
-"""Makes MLflow's alias "champion" name the version that our row names, and reads it back.
+"""Makes MLflow follow our rows: its alias "champion" names the version that ours does, and what is
+deleted here is deleted there.
 
 The row is the truth and is committed first; MLflow has no compare-and-swap. One alignment at a
 time, each from the newest row, so that a slow one never undoes a later one.
@@ -13,7 +14,7 @@ from services.registry.failpoints import Point, reach
 from services.registry.mlflow_adapter import Mlflow
 from services.registry.model import CHAMPION
 from services.registry.store import Store
-from services.rpc.errors import ParleyError
+from services.rpc.errors import FailedPrecondition, ParleyError
 
 log = structlog.get_logger()
 
@@ -39,6 +40,22 @@ class Alignment:
                 await self._mlflow.set_alias(name, CHAMPION, model.champion)
                 reach(Point.ALIAS_SET)
         return False
+
+    async def check_version(self, name: str, number: int) -> None:
+        """Raises FailedPrecondition when MLflow does not have a version."""
+        if not await self._mlflow.has_version(name, number):
+            raise FailedPrecondition(
+                f"MLflow has no version {number} of {name!r} any more. Import it again.",
+                reason="VERSION_MISSING",
+                metadata={"model": name, "version": str(number)},
+            )
+
+    async def try_delete(self, name: str, number: int) -> None:
+        """Deletes a version in MLflow; a failure is left to the reconciler."""
+        try:
+            await self._mlflow.delete_version(name, number)
+        except ParleyError as error:
+            log.warning("version not deleted", model=name, number=number, reason=error.reason)
 
     async def try_align(self, name: str) -> None:
         """The same after a change that is committed: a failure is left to the reconciler."""

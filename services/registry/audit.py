@@ -29,9 +29,13 @@ async def record(tx: AsyncConnection, act: Act) -> int:
     return revision
 
 
-async def read_revision(tx: AsyncConnection) -> int:
-    """Reads the newest revision."""
-    value: int = (await tx.execute(sa.select(REVISION.c.value))).scalar_one()
+async def read_revision(tx: AsyncConnection, *, hold: bool = False) -> int:
+    """Reads the newest revision. With `hold`, no change is committed until the transaction ends,
+    so that what it reads next is the state of that revision."""
+    asked = sa.select(REVISION.c.value)
+    value: int = (
+        await tx.execute(asked.with_for_update(read=True) if hold else asked)
+    ).scalar_one()
     return value
 
 

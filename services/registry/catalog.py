@@ -98,6 +98,14 @@ async def list_versions(
     return await _versions(tx, *wanted, count=count)
 
 
+async def list_numbers(tx: AsyncConnection, model: str) -> dict[int, VersionState]:
+    """Lists the state of each of a model's versions that has a number."""
+    asked = sa.select(VERSIONS.c.number, VERSIONS.c.state).where(
+        VERSIONS.c.model == model, VERSIONS.c.number.is_not(None)
+    )
+    return {number: VersionState(state) for number, state in await tx.execute(asked)}
+
+
 async def list_answering(tx: AsyncConnection, digits: str, number: int) -> list[Version]:
     """Lists the versions, of any model, that an answer's id may name."""
     return await _versions(
@@ -174,6 +182,7 @@ def version_not_found(model: str, asked: str) -> NotFound:
 async def _versions(
     tx: AsyncConnection, *wanted: sa.ColumnElement[Any], count: int | None = None
 ) -> list[Version]:
-    asked = sa.select(VERSIONS).where(*wanted)
+    is_champion = (MODELS.c.champion == VERSIONS.c.number).label("is_champion")
+    asked = sa.select(VERSIONS, is_champion).join(MODELS).where(*wanted)
     asked = asked.order_by(VERSIONS.c.model, VERSIONS.c.number.desc()).limit(count)
     return [to_version(row) for row in (await tx.execute(asked)).mappings()]

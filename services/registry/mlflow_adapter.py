@@ -99,9 +99,7 @@ class Mlflow:
 
     async def delete_model(self, model: str) -> None:
         """Deletes a registered model; one that is not there is as good as deleted."""
-        await self._wire.ask(
-            "DELETE", "registered-models/delete", {"name": model}, forgive=MISSING
-        )
+        await self._wire.ask("DELETE", "registered-models/delete", {"name": model}, forgive=MISSING)
 
     async def list_versions(self, model: str, registration: str = "") -> list[MlflowVersion]:
         """Lists a model's versions; with `registration`, those that it made."""
@@ -152,9 +150,7 @@ class Mlflow:
     async def _ensure_experiment(self) -> str:
         for _ in range(2):  # Another may make it in between.
             wanted = {"experiment_name": EXPERIMENT}
-            found = await self._wire.ask(
-                "GET", "experiments/get-by-name", wanted, forgive=MISSING
-            )
+            found = await self._wire.ask("GET", "experiments/get-by-name", wanted, forgive=MISSING)
             if found:
                 break
             await self._post("experiments/create", {"name": EXPERIMENT}, forgive=EXISTS)

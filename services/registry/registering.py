@@ -17,7 +17,7 @@ from services.registry import audit, catalog
 from services.registry.failpoints import Point, reach
 from services.registry.mlflow_adapter import REGISTRATION_TAG, Mlflow
 from services.registry.model import Act, Evidence, File, Version, VersionState
-from services.registry.rows import from_evidence, to_version
+from services.registry.rows import from_evidence
 from services.registry.store import Store
 from services.registry.tables import VERSIONS
 from services.rpc.errors import FailedPrecondition, Unavailable
@@ -69,12 +69,16 @@ class Registrar:
             )
         registration = await self._store.run(lambda tx: _begin(tx, wanted))
         reach(Point.REGISTER_BEGUN)
-        version = await self._store.run(lambda tx: self._finish(tx, wanted, registration), DEADLINE_S)
+        version = await self._store.run(
+            lambda tx: self._finish(tx, wanted, registration), DEADLINE_S
+        )
         reach(Point.VERSION_READY)
         self._tell()
         return version
 
-    async def _finish(self, tx: AsyncConnection, wanted: Registration, registration: str) -> Version:
+    async def _finish(
+        self, tx: AsyncConnection, wanted: Registration, registration: str
+    ) -> Version:
         mine = VERSIONS.c.id == registration
         found = await tx.execute(sa.select(VERSIONS).where(mine).with_for_update())
         row = found.mappings().one_or_none()
@@ -83,7 +87,7 @@ class Registrar:
                 "This registration was taken back. Ask again.", reason="REGISTRATION_TAKEN_BACK"
             )
         if row["state"] != VersionState.PENDING:
-            return to_version(row)
+            return await catalog.get_version(tx, wanted.model, row["number"])
         run_id = await self._ensure_run(wanted, registration)
         number = await self._ensure_version(wanted, registration, run_id)
         evidence = from_evidence(replace(wanted.evidence, run_id=run_id))

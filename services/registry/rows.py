@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from services.registry.model import (
+    CHAMPION,
     Act,
     AuditEntry,
     Evidence,
@@ -63,7 +64,7 @@ def to_model(row: Row) -> Model:
 
 
 def to_version(row: Row) -> Version:
-    """Reads a version; its number is 0 while it is pending."""
+    """Reads a version, joined with whether it is the champion; its number is 0 while pending."""
     return Version(
         model=row["model"],
         number=row["number"] or 0,
@@ -78,6 +79,7 @@ def to_version(row: Row) -> Version:
         create_time=row["create_time"],
         created_by=row["created_by"],
         source=row["source"],
+        aliases=(CHAMPION,) if row["is_champion"] else (),
     )
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry import audit, catalog
-from services.registry.model import CHAMPION, Model, Served, ServedModel, ServedVersion, Version
+from services.registry.model import Model, Served, ServedModel, ServedVersion, Version
 from services.registry.store import Store
 from services.rpc.errors import Unavailable
 
@@ -61,7 +61,11 @@ class Watch:
         sent: Served | None = None
         while not self._closed:
             changed, served = self._changed, self._served
-            if served and served.revision != revision and (not sent or served.models != sent.models):
+            if (
+                served
+                and served.revision != revision
+                and (not sent or served.models != sent.models)
+            ):
                 yield served
                 sent = served
             if served:
@@ -89,10 +93,7 @@ async def _read(tx: AsyncConnection, known: int | None) -> Served | None:
     """Reads the state; None when it is the known one."""
     if await audit.read_revision(tx) == known:
         return None
-    # The statements that follow see the same state as each other.
-    await tx.rollback()
-    await tx.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-    revision = await audit.read_revision(tx)
+    revision = await audit.read_revision(tx, hold=True)
     models = await catalog.list_models(tx, "", MODELS_MAX)
     served = [model for model in models if model.champion or model.traffic.weights]
     versions = {
@@ -109,7 +110,6 @@ def _to_served(model: Model, versions: dict[tuple[str, int], Version]) -> Served
         versions=tuple(
             ServedVersion(
                 version=versions[model.name, number],
-                aliases=(CHAMPION,) if number == model.champion else (),
                 standby=number != model.champion and number not in model.traffic.numbers,
             )
             for number in sorted(model.used)
