@@ -1,0 +1,72 @@
+"""Puts the registry's parts together and runs them until a signal.
+
+Knows no implementation of the object store or the importer: `__main__` brings them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from parley.registry.v1 import registry_pb2_grpc as pb_grpc
+
+from services.registry.alignment import Alignment
+from services.registry.mlflow_adapter import Mlflow
+from services.registry.mlflow_wire import MlflowWire
+from services.registry.objects import Objects
+from services.registry.reconciler import Reconciler
+from services.registry.registering import Registrar
+from services.registry.servicer import SERVICE, Importer, Parts, Servicer
+from services.registry.settings import Settings
+from services.registry.store import Store
+from services.registry.watch import Watch
+from services.rpc.server import Server, run
+
+# MLflow is asked within transactions: its silence should be heard before theirs is.
+MLFLOW_SHARE = 0.8
+
+
+class RunningImporter(Importer, Protocol):
+    """An importer with a life of its own."""
+
+    async def run(self) -> None:
+        """Imports until cancelled."""
+
+
+MakeImporter = Callable[[Store, Registrar], RunningImporter]
+
+
+async def serve(chosen: Settings, objects: Objects, make_importer: MakeImporter) -> None:
+    """Serves until a signal, then drains.
+
+    Listens at once, and answers UNAVAILABLE until the database is there and up to date.
+    """
+    store = Store(chosen.database_uri, chosen.store_timeout_s)
+    token_file, timeout_s = chosen.mlflow_token_file, chosen.store_timeout_s * MLFLOW_SHARE
+    wire = MlflowWire(chosen.mlflow_address, token_file, timeout_s)
+    mlflow, watch = Mlflow(wire), Watch(store)
+    alignment = Alignment(store, mlflow)
+    reconciler = Reconciler(store, mlflow, objects, alignment)
+    registrar = Registrar(store, mlflow, bucket=chosen.s3_bucket, tell=watch.tell)
+    importer = make_importer(store, registrar)
+    server = Server(chosen, [SERVICE])
+    parts = Parts(store, objects, importer, watch, alignment, reconciler)
+    pb_grpc.add_RegistryServicer_to_server(Servicer(parts), server.grpc)
+
+    async def work() -> None:
+        await store.open()
+        await server.set_serving(True)
+        importer.wake()
+        await asyncio.gather(watch.run(), reconciler.run(), importer.run())
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(store.close)
+        stack.push_async_callback(wire.close)
+        await server.start()
+        working = asyncio.create_task(work())
+        stack.callback(working.cancel)
+
+        async def on_drain() -> None:
+            watch.close()
+
+        await run(server, on_drain)
