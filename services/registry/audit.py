@@ -33,9 +33,8 @@ async def read_revision(tx: AsyncConnection, *, hold: bool = False) -> int:
     """Reads the newest revision. With `hold`, no change is committed until the transaction ends,
     so that what it reads next is the state of that revision."""
     asked = sa.select(REVISION.c.value)
-    value: int = (
-        await tx.execute(asked.with_for_update(read=True) if hold else asked)
-    ).scalar_one()
+    found = await tx.execute(asked.with_for_update(read=True) if hold else asked)
+    value: int = found.scalar_one()
     return value
 
 

@@ -43,7 +43,7 @@ def read(request: Paged, kind: type[Key]) -> tuple[Key | None, int]:
 
 
 def cut(found: Sequence[T], size: int, key: Callable[[T], str | int]) -> tuple[Sequence[T], str]:
-    """Cuts a page of `size` off, of which one more was looked for; returns it and the next token."""
+    """Cuts one page off what was found, one more than `size`; returns it and the next token."""
     if len(found) <= size:
         return found, ""
     page = found[:size]

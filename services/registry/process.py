@@ -4,10 +4,12 @@ Knows no implementation of the object store or the importer: `__main__` brings t
 """
 
 import asyncio
+import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Protocol
 
+import structlog
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from services.registry.alignment import Alignment
@@ -22,6 +24,8 @@ from services.registry.store import Store
 from services.registry.watch import Watch
 from services.rpc.server import Server, run
 
+log = structlog.get_logger()
+
 # MLflow is asked within transactions: its silence should be heard before theirs is.
 MLFLOW_SHARE = 0.8
 
@@ -31,6 +35,13 @@ class RunningImporter(Importer, Protocol):
 
     async def run(self) -> None:
         """Imports until cancelled."""
+
+
+def _end_if_failed(working: asyncio.Task[None]) -> None:
+    """A registry that no longer tells its watchers anything should be started again."""
+    if not working.cancelled() and (error := working.exception()):
+        log.critical("the registry ends", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
 
 
 MakeImporter = Callable[[Store, Registrar], RunningImporter]
@@ -64,6 +75,7 @@ async def serve(chosen: Settings, objects: Objects, make_importer: MakeImporter)
         stack.push_async_callback(wire.close)
         await server.start()
         working = asyncio.create_task(work())
+        working.add_done_callback(_end_if_failed)
         stack.callback(working.cancel)
 
         async def on_drain() -> None:

@@ -23,7 +23,6 @@ log = structlog.get_logger()
 
 INTERVAL_S = 60.0
 MODELS_MAX = 1000
-VERSIONS_MAX = 100_000
 
 
 class Reconciler:
@@ -65,13 +64,15 @@ class Reconciler:
 
     async def _compare(self, model: Model) -> AsyncIterator[Drift]:
         name = model.name
-        ours = await self._store.run(lambda tx: catalog.list_numbers(tx, name))
         aliases = await self._mlflow.find_aliases(name)
+        theirs = {version.number: version for version in await self._mlflow.list_versions(name)}
+        # Ours are read last: what is made or deleted meanwhile is committed here first.
+        ours = await self._store.run(lambda tx: catalog.list_numbers(tx, name))
+        model = await self._store.run(lambda tx: catalog.get_model(tx, name))
         if aliases is None:
             if VersionState.READY in ours.values():
                 yield Drift("MODEL_DELETED", name, f"MLflow has no model {name!r} any more")
             return
-        theirs = {version.number: version for version in await self._mlflow.list_versions(name)}
         for number, state in sorted(ours.items()):
             if state is VersionState.READY and number not in theirs:
                 words = f"MLflow has no version {number} of {name!r} any more"

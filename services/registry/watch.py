@@ -28,6 +28,8 @@ class Watch:
         self._changed = asyncio.Event()
         self._told = asyncio.Event()
         self._closed = False
+        # So that an older state never comes after a newer one.
+        self._one = asyncio.Lock()
 
     def tell(self) -> None:
         """Says that something was changed; call it after the commit."""
@@ -58,18 +60,15 @@ class Watch:
         except Unavailable:
             if self._served is None:
                 raise
-        sent: Served | None = None
+        sent: tuple[ServedModel, ...] | None = None
         while not self._closed:
             changed, served = self._changed, self._served
-            if (
-                served
-                and served.revision != revision
-                and (not sent or served.models != sent.models)
-            ):
-                yield served
-                sent = served
-            if served:
+            if served is not None and served.revision != revision:
                 revision = served.revision
+                if served.models != sent:
+                    yield served
+                    sent = served.models
+                    continue
             await changed.wait()
         raise Unavailable(
             "The registry goes away. Ask again with the last revision.",
@@ -78,11 +77,12 @@ class Watch:
         )
 
     async def _refresh(self) -> None:
-        known = self._served.revision if self._served else None
-        served = await self._store.run(lambda tx: _read(tx, known))
-        if served is not None:
-            self._served = served
-            self._wake()
+        async with self._one:
+            known = self._served.revision if self._served else None
+            served = await self._store.run(lambda tx: _read(tx, known))
+            if served is not None:
+                self._served = served
+                self._wake()
 
     def _wake(self) -> None:
         self._changed.set()
