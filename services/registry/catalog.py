@@ -134,7 +134,9 @@ async def delete_version(tx: AsyncConnection, version: Version) -> None:
 async def save_promotion(tx: AsyncConnection, promotion: Promotion) -> None:
     """Writes a promotion, new or changed."""
     values = asdict(promotion)
-    await tx.execute(insert(PROMOTIONS).values(values).on_conflict_do_update(["id"], set_=values))
+    await tx.execute(
+        insert(PROMOTIONS).values(values).on_conflict_do_update(index_elements=["id"], set_=values)
+    )
 
 
 async def get_promotion(tx: AsyncConnection, promotion_id: str) -> Promotion:

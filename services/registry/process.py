@@ -5,8 +5,9 @@ Knows no implementation of the object store or the importer: `__main__` brings t
 
 import asyncio
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
@@ -37,21 +38,33 @@ class RunningImporter(Importer, Protocol):
         """Imports until cancelled."""
 
 
-def _end_if_failed(working: asyncio.Task[None]) -> None:
-    """A registry that no longer tells its watchers anything should be started again."""
-    if not working.cancelled() and (error := working.exception()):
-        log.critical("the registry ends", exc_info=error)
-        signal.raise_signal(signal.SIGTERM)
-
-
 MakeImporter = Callable[[Store, Registrar], RunningImporter]
 
 
-async def serve(chosen: Settings, objects: Objects, make_importer: MakeImporter) -> None:
-    """Serves until a signal, then drains.
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A registry that listens."""
 
-    Listens at once, and answers UNAVAILABLE until the database is there and up to date.
-    """
+    server: Server
+    store: Store
+    mlflow: Mlflow
+    registrar: Registrar
+    watch: Watch
+    reconciler: Reconciler
+    importer: RunningImporter
+
+    async def work(self) -> None:
+        """Opens the database and does what goes on by itself, until cancelled."""
+        await self.store.open()
+        await self.server.set_serving(True)
+        await asyncio.gather(self.watch.run(), self.reconciler.run(), self.importer.run())
+
+
+@asynccontextmanager
+async def start(
+    chosen: Settings, objects: Objects, make_importer: MakeImporter
+) -> AsyncIterator[Registry]:
+    """Listens at once, and answers UNAVAILABLE until the database is there and up to date."""
     store = Store(chosen.database_uri, chosen.store_timeout_s)
     token_file, timeout_s = chosen.mlflow_token_file, chosen.store_timeout_s * MLFLOW_SHARE
     wire = MlflowWire(chosen.mlflow_address, token_file, timeout_s)
@@ -63,22 +76,31 @@ async def serve(chosen: Settings, objects: Objects, make_importer: MakeImporter)
     server = Server(chosen, [SERVICE])
     parts = Parts(store, objects, importer, watch, alignment, reconciler)
     pb_grpc.add_RegistryServicer_to_server(Servicer(parts), server.grpc)
+    await server.start()
+    registry = Registry(server, store, mlflow, registrar, watch, reconciler, importer)
+    working = asyncio.create_task(registry.work())
+    working.add_done_callback(_end_if_failed)
+    try:
+        yield registry
+    finally:
+        working.cancel()
+        await asyncio.wait({working})
+        await wire.close()
+        await store.close()
 
-    async def work() -> None:
-        await store.open()
-        await server.set_serving(True)
-        importer.wake()
-        await asyncio.gather(watch.run(), reconciler.run(), importer.run())
 
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(store.close)
-        stack.push_async_callback(wire.close)
-        await server.start()
-        working = asyncio.create_task(work())
-        working.add_done_callback(_end_if_failed)
-        stack.callback(working.cancel)
+async def serve(chosen: Settings, objects: Objects, make_importer: MakeImporter) -> None:
+    """Serves until a signal, then drains."""
+    async with start(chosen, objects, make_importer) as registry:
 
         async def on_drain() -> None:
-            watch.close()
+            registry.watch.close()
 
-        await run(server, on_drain)
+        await run(registry.server, on_drain)
+
+
+def _end_if_failed(working: asyncio.Task[None]) -> None:
+    """A registry that no longer tells its watchers anything should be started again."""
+    if not working.cancelled() and (error := working.exception()):
+        log.critical("the registry ends", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)

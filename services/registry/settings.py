@@ -30,4 +30,8 @@ class Settings(ServerSettings):
     store_timeout_s: float = Field(
         1, gt=0, le=60, description="Longest wait for PostgreSQL, and for one answer of MLflow."
     )
+    export_timeout_s: float = Field(3600, gt=0, description="Longest export of one model.")
+    import_patience_s: float = Field(
+        600, gt=0, description="How long a store may be away before an import fails of it."
+    )
     fail_at: str = Field("", description="For tests: the point at which the process dies.")

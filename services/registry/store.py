@@ -35,7 +35,7 @@ class Store:
 
     def __init__(self, uri: str, deadline_s: float = 1.0) -> None:
         self._deadline_s = deadline_s
-        self._open = False
+        self.opened = asyncio.Event()
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._engine = create_async_engine(
             uri,
@@ -58,7 +58,7 @@ class Store:
         `deadline_s`, by default the store's own, bounds the whole of it. Raises Unavailable when
         the database is away or too slow, and whatever `work` raises.
         """
-        if not self._open:
+        if not self.opened.is_set():
             raise _unavailable("The registry's database is not ready yet.")
         deadline_s = deadline_s or self._deadline_s
         return await self._bounded(self._transact(work, deadline_s), deadline_s)
@@ -68,10 +68,10 @@ class Store:
 
         Processes that start at the same time wait for each other. One that dies leaves nothing.
         """
-        while not self._open:
+        while not self.opened.is_set():
             try:
                 await self._bounded(self._migrate(), MIGRATION_DEADLINE_S)
-                self._open = True
+                self.opened.set()
             except Unavailable:
                 log.warning("no database yet")
                 await asyncio.sleep(RETRY_S)
