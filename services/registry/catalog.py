@@ -98,12 +98,14 @@ async def list_versions(
     return await _versions(tx, *wanted, count=count)
 
 
-async def list_numbers(tx: AsyncConnection, model: str) -> dict[int, VersionState]:
-    """Lists the state of each of a model's versions that has a number."""
-    asked = sa.select(VERSIONS.c.number, VERSIONS.c.state).where(
-        VERSIONS.c.model == model, VERSIONS.c.number.is_not(None)
-    )
-    return {number: VersionState(state) for number, state in await tx.execute(asked)}
+async def list_states(
+    tx: AsyncConnection, model: str
+) -> tuple[dict[int, VersionState], set[str]]:
+    """Lists the state of each of a model's versions by number, and the ids of the pending ones."""
+    asked = sa.select(VERSIONS.c.id, VERSIONS.c.number, VERSIONS.c.state)
+    rows = (await tx.execute(asked.where(VERSIONS.c.model == model))).all()
+    numbers = {row.number: VersionState(row.state) for row in rows if row.number is not None}
+    return numbers, {str(row.id) for row in rows if row.number is None}
 
 
 async def list_answering(tx: AsyncConnection, digits: str, number: int) -> list[Version]:

@@ -66,23 +66,26 @@ class Reconciler:
         name = model.name
         aliases = await self._mlflow.find_aliases(name)
         theirs = {version.number: version for version in await self._mlflow.list_versions(name)}
-        # Ours are read last: what is made or deleted meanwhile is committed here first.
-        ours = await self._store.run(lambda tx: catalog.list_numbers(tx, name))
+        # Ours are read last, since what is promoted or deleted meanwhile is committed here first.
+        ours, pending = await self._store.run(lambda tx: catalog.list_states(tx, name))
         model = await self._store.run(lambda tx: catalog.get_model(tx, name))
         if aliases is None:
             if VersionState.READY in ours.values():
                 yield Drift("MODEL_DELETED", name, f"MLflow has no model {name!r} any more")
             return
         for number, state in sorted(ours.items()):
-            if state is VersionState.READY and number not in theirs:
-                words = f"MLflow has no version {number} of {name!r} any more"
-                yield Drift("VERSION_DELETED", name, words)
-            if state is VersionState.DELETED and number in theirs:
+            there = number in theirs
+            # Looked at once more: one that is new here was made there after the list.
+            if state is VersionState.READY and not there:
+                if not await self._mlflow.has_version(name, number):
+                    words = f"MLflow has no version {number} of {name!r} any more"
+                    yield Drift("VERSION_DELETED", name, words)
+            elif state is VersionState.DELETED and there:
                 await self._mlflow.delete_version(name, number)
                 words = f"MLflow still had version {number} of {name!r}, deleted here"
                 yield Drift("VERSION_LEFT", name, words, mended=True)
         for number in sorted(theirs.keys() - ours.keys()):
-            if not theirs[number].registration:
+            if theirs[number].registration not in pending:
                 words = f"version {number} of {name!r} was registered past the registry"
                 yield Drift("VERSION_UNKNOWN", name, words)
         if aliases.get(CHAMPION, 0) != model.champion and model.champion in {0, *theirs}:
@@ -102,12 +105,14 @@ class Reconciler:
 
 async def _write_down(tx: AsyncConnection, model: Model, drifts: list[Drift]) -> None:
     """Keeps what is not mended with the model, and writes down what is new."""
+    # Before the audit, as everybody does: two that take both locks the other way round would wait
+    # for each other.
+    now = await catalog.get_model(tx, model.name, lock=True)
     drift = "; ".join(one.message for one in drifts if not one.mended)
     for one in drifts:
         if one.mended:
             act = Act(PARLEY, "mend", model.name, after={"kind": one.kind}, reason=one.message)
             await audit.record(tx, act)
-    now = await catalog.get_model(tx, model.name, lock=True)
     if drift == now.drift:
         return
     await catalog.save_model(tx, replace(now, drift=drift))

@@ -17,6 +17,8 @@ from services.rpc.errors import Unavailable
 
 POLL_S = 1.0
 MODELS_MAX = 1000
+# An empty registry's is 0.
+NO_REVISION = -1
 
 
 class Watch:
@@ -51,7 +53,8 @@ class Watch:
             self._told.clear()
 
     async def follow(self, revision: int) -> AsyncIterator[Served]:
-        """Gives the state unless `revision` is the newest, and each later one that differs.
+        """Gives the state unless `revision`, 0 for none, is the newest, and each later one that
+        differs.
 
         Raises Unavailable when there is none yet, and when this process goes away.
         """
@@ -60,6 +63,7 @@ class Watch:
         except Unavailable:
             if self._served is None:
                 raise
+        revision = revision or NO_REVISION
         sent: tuple[ServedModel, ...] | None = None
         while not self._closed:
             changed, served = self._changed, self._served
