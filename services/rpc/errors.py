@@ -8,6 +8,7 @@
       NotFound              the caller named what is not there
       AlreadyExists         the caller made it before
       FailedPrecondition    the state of things forbids it: change that first
+      Aborted               another was faster: look again, then decide again
       ResourceExhausted     we are full: the same request may pass later
       Unavailable           we are not ready or going away: another replica may answer now
       DeadlineExceeded      time ran out
@@ -100,6 +101,12 @@ class FailedPrecondition(ParleyError):
     """The request is right, but the state of things must change first."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Aborted(ParleyError):
+    """The state is not the one that the caller knew of; another changed it."""
+
+    code = grpc.StatusCode.ABORTED
 
 
 class ResourceExhausted(ParleyError):
@@ -203,6 +210,7 @@ _BY_CODE: dict[grpc.StatusCode, type[ParleyError]] = {
         NotFound,
         AlreadyExists,
         FailedPrecondition,
+        Aborted,
         ResourceExhausted,
         Unavailable,
         DeadlineExceeded,

@@ -1,9 +1,9 @@
 """Runs a gRPC server from its first health answer to the end of its drain.
 
 Every server has health v1 (overall and per service, NOT_SERVING until the service says otherwise),
-reflection, bounds, and a drain: on SIGTERM or SIGINT it turns NOT_SERVING, waits until proxies have
-seen that, refuses new RPCs, lets running ones finish for `drain_s`, and ends. A second signal ends
-it at once.
+reflection of all of Parley's contracts, bounds, and a drain: on SIGTERM or SIGINT it turns
+NOT_SERVING, waits until proxies have seen that, refuses new RPCs, lets running ones finish for
+`drain_s`, and ends. A second signal ends it at once.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from parley.registry.v1 import registry_pb2
+from parley.serving.v1 import model_serving_pb2
 
 from services.rpc.channel import KEEPALIVE_OPTIONS
 from services.rpc.interceptor import Interceptor
@@ -25,6 +27,12 @@ log = structlog.get_logger()
 
 UNIX = "unix:"
 EXIT_SECOND_SIGNAL = 130
+# Through one address of the mesh a caller reaches several services, and asks any of them for all.
+CONTRACTS = [
+    service.full_name
+    for file in (model_serving_pb2.DESCRIPTOR, registry_pb2.DESCRIPTOR)
+    for service in file.services_by_name.values()
+]
 
 
 class Server:
@@ -39,7 +47,7 @@ class Server:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         reflection.enable_server_reflection(
-            [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc
+            [*CONTRACTS, health.SERVICE_NAME, reflection.SERVICE_NAME], self.grpc
         )
 
     async def start(self) -> None:

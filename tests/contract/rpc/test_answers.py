@@ -117,7 +117,8 @@ async def test_reflection_gives_the_contract(peer: Peer):
     answers = stub.ServerReflectionInfo(iter(asked), timeout=WAIT_S)
     listed, described = [answer async for answer in answers]
     names = {found.name for found in listed.list_services_response.service}
-    assert {service.SERVICE, "grpc.health.v1.Health"} <= names
+    contracts = {"parley.serving.v1.ModelServing", "parley.registry.v1.Registry"}
+    assert {*contracts, "grpc.health.v1.Health"} <= names
     files = described.file_descriptor_response.file_descriptor_proto
     parsed = [descriptor_pb2.FileDescriptorProto.FromString(file) for file in files]
     methods = {m.name for file in parsed for s in file.service for m in s.method}

@@ -14,6 +14,7 @@ KINDS = [
     errors.NotFound,
     errors.AlreadyExists,
     errors.FailedPrecondition,
+    errors.Aborted,
     errors.ResourceExhausted,
     errors.Unavailable,
     errors.DeadlineExceeded,

