@@ -18,6 +18,8 @@ import pytest
 from stack.environment.places import ROOT
 
 FILE_LINES_MAX = 400
+# A service and all its messages are one file (AIP-191), and each item in it has its comment.
+PROTO_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
 SOURCES = {".py", ".ts", ".mjs", ".css", ".proto"}
 OURS = {"services", "gateway", "stack", "training", "bench", "tests"}
@@ -175,7 +177,8 @@ def test_files_are_short():
         for name in files()
         if Path(name).suffix in SOURCES
     }
-    assert not {name: count for name, count in counts.items() if count > FILE_LINES_MAX}
+    bounds = {name: PROTO_LINES_MAX if name.endswith(".proto") else FILE_LINES_MAX for name in counts}
+    assert not {name: count for name, count in counts.items() if count > bounds[name]}
 
 
 def test_functions_are_short():
