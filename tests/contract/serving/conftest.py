@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
 from services.serving.admission import Limits
-from services.serving.model import read_model
-from services.serving.prompts import read_prompts
+from services.serving.keeper import Keeper
+from services.serving.loaded import Loaded
 from services.serving.replica import Replica
 from services.serving.servicer import SERVICE, Servicer
+from services.serving.source import FolderSource, Source
 from tests.fakes.engine import FakeEngine
 from tests.fakes.model import write_model
+from tests.fakes.source import FakeLoader
 
 WAIT_S = 10
 LIMITS = Limits(running_max=2, sequences_max=8, tokens_max=2000)
@@ -29,7 +32,7 @@ class Serving:
     """A running server, a client of it, and what is behind it."""
 
     replica: Replica
-    engine: FakeEngine
+    loader: FakeLoader
     server: Server
     address: str
     channel: grpc.aio.Channel
@@ -41,15 +44,27 @@ class Serving:
             fields["text"] = "hi"
         return self.stub.Generate(pb.GenerateRequest(**fields), timeout=WAIT_S)
 
+    @property
+    def loaded(self) -> Loaded:
+        """The only version."""
+        (loaded,) = self.replica.versions.values()
+        return loaded
+
+    @property
+    def engine(self) -> FakeEngine:
+        """The only engine."""
+        (engine,) = self.loader.engines.values()
+        return engine
+
     def ids(self, text: str) -> list[int]:
         """Tokens of a text and the end token."""
-        return [*self.replica.prompts.encode_text(text), self.replica.model.end_ids[0]]
+        return [*self.loaded.prompts.encode_text(text), self.loaded.model.end_ids[0]]
 
     @property
     def idle(self) -> bool:
         """Whether nothing is held."""
-        admission = self.replica.admission
-        return not (admission.running or admission.waiting or admission.tokens)
+        admissions = [loaded.admission for loaded in self.replica.versions.values()]
+        return not any(one.running or one.waiting or one.tokens for one in admissions)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -59,19 +74,25 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def serve(folder: Path, socket: Path, engine: FakeEngine) -> AsyncIterator[Serving]:
-    """Runs a server for one test."""
-    replica = Replica(read_model(folder, ""), read_prompts(folder), engine, LIMITS)
+@asynccontextmanager
+async def serve(
+    socket: Path, source: Source, chance: Callable[[], float], **keeping: object
+) -> AsyncIterator[Serving]:
+    """Runs a server for one test; `keeping` goes to the keeper."""
+    replica, loader = Replica(), FakeLoader(LIMITS)
     address = f"unix:{socket}"
     server = Server(ServerSettings(address=address, drain_s=0), [SERVICE])
-    pb_grpc.add_ModelServingServicer_to_server(Servicer(replica), server.grpc)
+    pb_grpc.add_ModelServingServicer_to_server(Servicer(replica, chance), server.grpc)
+    keeper = Keeper(
+        replica, source, loader, **{"budget_bytes": None, "unload_s": WAIT_S, **keeping}
+    )
     await server.start()
-    replica.start(on_change=server.follow(lambda: replica.serving))
+    keeper.start(on_change=server.follow(lambda: replica.serving))
     async with grpc.aio.insecure_channel(address) as channel:
         stub = pb_grpc.ModelServingStub(channel)
-        yield Serving(replica, engine, server, address, channel, stub)
+        yield Serving(replica, loader, server, address, channel, stub)
     await server.grpc.stop(0)
-    await replica.close()
+    await keeper.close()
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +104,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 async def loading(folder: Path, tmp_path: Path) -> AsyncIterator[Serving]:
     """A server whose engine is not ready yet."""
-    async for serving in serve(folder, tmp_path / "s.sock", FakeEngine()):
+    async with serve(tmp_path / "s.sock", FolderSource(folder, ""), lambda: 0.0) as serving:
+        await until(lambda: serving.replica.versions)
         yield serving
 
 

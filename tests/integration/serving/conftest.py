@@ -14,7 +14,8 @@ import pytest_asyncio
 
 from services.serving.ask import Ask, Delta, Finished
 from services.serving.engine import Sampling
-from services.serving.replica import Replica, read_replica
+from services.serving.loaded import Loaded
+from services.serving.loader import read_folder
 from services.serving.settings import Settings
 from stack.environment.places import ROOT
 
@@ -50,6 +51,11 @@ def settings(tiny_model: Path) -> Settings:
     )
 
 
+def read_version(settings: Settings) -> Loaded:
+    """The version in the settings' folder."""
+    return read_folder(settings, settings.model_dir)
+
+
 @dataclass
 class Answers:
     """What one request brought."""
@@ -71,9 +77,9 @@ class Answers:
 
 
 class Bench:
-    """One replica without its server."""
+    """One version without its replica."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Loaded) -> None:
         self.replica = replica
         self._changed = asyncio.Event()
         self.replica.start(self._changed.set)
@@ -103,8 +109,8 @@ class Bench:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(settings: Settings) -> AsyncIterator[Bench]:
-    """A replica for tests that leave it as it was."""
-    made = Bench(read_replica(settings))
+    """A version for tests that leave it as it was."""
+    made = Bench(read_version(settings))
     await made.ready()
     yield made
     await made.replica.close()

@@ -1,0 +1,259 @@
+"""Makes what is loaded follow what is wanted: fetches, loads, switches, drains and unloads.
+
+The plan is `planning.plan`'s, asked again at each change; what must wait runs in tasks, one a
+version at most. What fails is tried again after a while that doubles, and nothing else waits for
+it.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from services.serving.loaded import Loaded
+from services.serving.loader import Loader
+from services.serving.planning import Action, Fetch, Held, Load, Refuse, Revive, Unload, plan
+from services.serving.replica import ENGINE_KEEPS_DYING, Note, Replica
+from services.serving.routing import Phase
+from services.serving.source import Source, SourceError
+from services.serving.wanted import Key, State, Version
+
+log = structlog.get_logger()
+
+RETRY_S_MIN, RETRY_S_MAX = 1.0, 60.0
+WORDS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A version whose files are here."""
+
+    folder: Path
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a version is not here. `retry` is None while it is tried again."""
+
+    detail: str
+    count: int
+    retry: asyncio.TimerHandle | None = None
+
+
+class Keeper:
+    """Changes a replica as its source says. Without a budget everything is taken to fit.
+
+    `unload_s` is the longest wait for the streams of a version that is unloaded.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        source: Source,
+        loader: Loader,
+        *,
+        budget_bytes: int | None,
+        unload_s: float,
+        retry_s_min: float = RETRY_S_MIN,
+    ) -> None:
+        self._replica = replica
+        self._source = source
+        self._loader = loader
+        self._budget_bytes = budget_bytes
+        self._unload_s = unload_s
+        self._retry_s_min = retry_s_min
+        self._tell: Callable[[], None] = lambda: None
+        self._wake = asyncio.Event()
+        self._begun = asyncio.Event()
+        self._main: list[asyncio.Task[None]] = []
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._stored: dict[Key, _Stored] = {}
+        self._failures: dict[Key, _Failure] = {}
+        self._refusals: dict[Key, str] = {}
+
+    def start(self, on_change: Callable[[], None]) -> None:
+        """Begins; `on_change` is called whenever the replica's `serving` may have changed."""
+        self._tell = on_change
+        loop = asyncio.get_running_loop()
+        work = (self._source.follow(self._on_state), self._keep_working())
+        self._main = [loop.create_task(one) for one in work]
+
+    async def begun(self) -> None:
+        """Waits until a version's engine is started. Raises ValueError when none can be."""
+        await self._begun.wait()
+        for failure in self._failures.values():
+            raise ValueError(failure.detail)
+
+    async def close(self) -> None:
+        """Ends everything, also all engines."""
+        for failure in self._failures.values():
+            if failure.retry:
+                failure.retry.cancel()
+        tasks = [*self._main, *self._tasks.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(loaded.close() for loaded in self._replica.versions.values()))
+        await self._source.close()
+
+    def _on_state(self, state: State) -> None:
+        log.info("state", revision=state.revision, models=[table.model for table in state.tables])
+        self._replica.want(state)
+        self._on_change()
+
+    def _on_change(self) -> None:
+        """Something is ready, gone or wanted: tables switch at once, work is planned soon."""
+        self._replica.settle()
+        self._tell()
+        self._wake.set()
+
+    async def _keep_working(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                self._work()
+            except Exception:
+                # Whatever it was, what is loaded goes on, and the next change is looked at.
+                log.exception("planning failed")
+
+    def _work(self) -> None:
+        state = self._replica.wanted
+        if state is None:
+            return
+        versions = {one.key: one for table in state.tables for one in table.versions}
+        self._forget_unwanted(versions)
+        self._take_away_broken()
+        self._refusals.clear()
+        for action in plan(state, self._held(), self._replica.active, self._budget_bytes):
+            self._do(action, versions)
+        needed = {version.key for table in state.tables for version in table.needed()}
+        self._replica.notes = self._notes(needed)
+        self._tell()
+
+    def _forget_unwanted(self, versions: dict[Key, Version]) -> None:
+        for key in [key for key in self._failures if key not in versions]:
+            failure = self._failures.pop(key)
+            if failure.retry:
+                failure.retry.cancel()
+        loaded = self._replica.versions
+        for key, task in self._tasks.items():
+            if key not in versions and key not in loaded:
+                task.cancel()
+        for key in [key for key in self._stored if key not in versions and key not in loaded]:
+            del self._stored[key]
+
+    def _take_away_broken(self) -> None:
+        """A version that never came up, beside one that serves, is tried again as a whole."""
+        for key, loaded in self._replica.versions.items():
+            if loaded.proven:
+                self._failures.pop(key, None)
+            elif loaded.phase is Phase.BROKEN and key not in self._replica.active:
+                self._fail(key, ENGINE_KEEPS_DYING)
+                self._unload(loaded)
+
+    def _held(self) -> dict[Key, Held]:
+        held = {key: Held(Phase.STORED, one.memory_bytes) for key, one in self._stored.items()}
+        for key in self._tasks:
+            stored = self._stored.get(key)
+            held[key] = Held(Phase.LOADING, stored.memory_bytes) if stored else Held(Phase.FETCHING)
+        held |= {key: Held(Phase.FAILED) for key, one in self._failures.items() if one.retry}
+        return held | self._replica.held()
+
+    def _notes(self, needed: set[Key]) -> dict[Key, Note]:
+        notes = {}
+        for key in self._stored:
+            if key in needed:
+                notes[key] = Note(Phase.STORED, "waits for memory that others give back")
+        for key in self._tasks:
+            what = "its engine is being started" if key in self._stored else "its files are fetched"
+            notes[key] = Note(Phase.STORED if key in self._stored else Phase.FETCHING, what)
+        for key, detail in self._refusals.items():
+            notes[key] = Note(Phase.FAILED, detail)
+        for key, failure in self._failures.items():
+            notes[key] = Note(Phase.FAILED, failure.detail)
+        return {key: note for key, note in notes.items() if key not in self._replica.versions}
+
+    def _do(self, action: Action, versions: dict[Key, Version]) -> None:
+        loaded = self._replica.versions.get(action.key)
+        log.info("planned", action=type(action).__name__.lower(), version=str(action.key))
+        match action:
+            case Fetch(key):
+                self._spawn(key, self._fetch(versions[key], [*versions.values()]))
+            case Load(key):
+                self._spawn(key, self._load(versions[key]))
+            case Unload() if loaded:
+                self._unload(loaded)
+            case Revive(key) if loaded and not loaded.closing:
+                self._tasks[key].cancel()
+                loaded.draining = False
+            case Refuse(key, detail):
+                self._refusals[key] = detail
+
+    def _spawn(self, key: Key, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks[key] = task
+
+        def ended(_: asyncio.Task[None]) -> None:
+            if self._tasks.get(key) is task:
+                del self._tasks[key]
+            self._on_change()
+
+        task.add_done_callback(ended)
+
+    async def _fetch(self, version: Version, wanted: list[Version]) -> None:
+        key = version.key
+        used = [*wanted, *(loaded.version for loaded in self._replica.versions.values())]
+        try:
+            folder = await self._source.fetch(version, used)
+            memory_bytes = await asyncio.to_thread(self._loader.measure, folder)
+        except (SourceError, OSError) as error:
+            self._fail(key, str(error))
+        except Exception as error:
+            log.exception("fetching failed", version=str(key))
+            self._fail(key, f"its files could not be fetched: {error!r}")
+        else:
+            self._stored[key] = _Stored(folder, memory_bytes)
+
+    async def _load(self, version: Version) -> None:
+        key = version.key
+        try:
+            loaded = await self._loader.load(version, self._stored[key].folder)
+        except Exception as error:
+            log.exception("loading failed", version=str(key))
+            self._fail(key, f"it could not be loaded: {error}")
+            # Perhaps the files are no good any more: they are looked at again.
+            self._stored.pop(key, None)
+            return
+        self._replica.versions[key] = loaded
+        loaded.start(self._on_change)
+        self._begun.set()
+
+    def _unload(self, loaded: Loaded) -> None:
+        loaded.draining = True
+        self._spawn(loaded.key, self._drain(loaded))
+
+    async def _drain(self, loaded: Loaded) -> None:
+        await loaded.drain(self._unload_s)
+        await loaded.close()
+        del self._replica.versions[loaded.key]
+        log.info("unloaded", version=str(loaded.key))
+
+    def _fail(self, key: Key, detail: str) -> None:
+        before = self._failures.get(key)
+        count = before.count if before else 0
+        delay_s = min(self._retry_s_min * 2**count, RETRY_S_MAX)
+        retry = asyncio.get_running_loop().call_later(delay_s, self._retry, key)
+        self._failures[key] = _Failure(detail[:WORDS_MAX], count + 1, retry)
+        log.error("version failed", version=str(key), detail=detail, retry_s=delay_s)
+        self._begun.set()
+
+    def _retry(self, key: Key) -> None:
+        failure = self._failures.get(key)
+        if failure:
+            self._failures[key] = _Failure(failure.detail, failure.count)
+            self._wake.set()
