@@ -10,7 +10,6 @@ from services.serving.manifest import File
 from services.serving.source import SourceError
 
 TIMEOUT = httpx.Timeout(20, connect=5)
-CHUNK_BYTES = 1 << 20
 # What object stores answer when an address has expired, or its signature is no longer good.
 EXPIRED = (400, 401, 403)
 PARTIAL, BAD_RANGE = 206, 416
@@ -68,7 +67,7 @@ async def _receive(response: httpx.Response, file: File, path: Path, have: int) 
         raise SourceError(f"{file.path}: the store sent another part than was asked for")
     got = have if goes_on else 0
     with path.open("ab" if goes_on else "wb") as out:
-        async for chunk in response.aiter_raw(CHUNK_BYTES):
+        async for chunk in response.aiter_raw():
             got += len(chunk)
             if got > file.size_bytes:
                 out.truncate(0)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from services.serving.model import ENGINE_FOLDER
+from services.serving.model import ENGINE_FOLDER, UNVERSIONED
 from services.serving.source import SourceError
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -46,7 +46,7 @@ def engine_manifest(files: Iterable[File]) -> str:
     mine = {
         file.path.removeprefix(prefix): file.sha256
         for file in files
-        if file.path.startswith(prefix)
+        if file.path.startswith(prefix) and file.path.removeprefix(prefix) not in UNVERSIONED
     }
     lines = (f"{sha256}  {path}\n" for path, sha256 in sorted(mine.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
