@@ -24,6 +24,7 @@ from services.serving.wanted import Key, State, Version
 log = structlog.get_logger()
 
 RETRY_S_MIN, RETRY_S_MAX = 1.0, 60.0
+DOUBLINGS_MAX = 10
 WORDS_MAX = 500
 
 
@@ -154,7 +155,8 @@ class Keeper:
                 self._failures.pop(key, None)
             elif loaded.phase is Phase.BROKEN and key not in self._replica.active:
                 self._fail(key, ENGINE_KEEPS_DYING)
-                self._unload(loaded)
+                loaded.closing = True
+                self._spawn(key, self._end(loaded))
 
     def _held(self) -> dict[Key, Held]:
         held = {key: Held(Phase.STORED, one.memory_bytes) for key, one in self._stored.items()}
@@ -165,18 +167,24 @@ class Keeper:
         return held | self._replica.held()
 
     def _notes(self, needed: set[Key]) -> dict[Key, Note]:
-        notes = {}
-        for key in self._stored:
-            if key in needed:
-                notes[key] = Note(Phase.STORED, "waits for memory that others give back")
+        """What to say of each version; the last failure also while it is tried again."""
+        notes = {
+            key: Note(Phase.STORED, "waits for memory that others give back")
+            for key in self._stored
+            if key in needed
+        }
         for key in self._tasks:
-            what = "its engine is being started" if key in self._stored else "its files are fetched"
-            notes[key] = Note(Phase.STORED if key in self._stored else Phase.FETCHING, what)
+            notes[key] = (
+                Note(Phase.STORED, "its engine is being started")
+                if key in self._stored
+                else Note(Phase.FETCHING, "its files are being fetched")
+            )
         for key, detail in self._refusals.items():
             notes[key] = Note(Phase.FAILED, detail)
+        notes = {key: one for key, one in notes.items() if key not in self._replica.versions}
         for key, failure in self._failures.items():
             notes[key] = Note(Phase.FAILED, failure.detail)
-        return {key: note for key, note in notes.items() if key not in self._replica.versions}
+        return notes
 
     def _do(self, action: Action, versions: dict[Key, Version]) -> None:
         loaded = self._replica.versions.get(action.key)
@@ -239,6 +247,9 @@ class Keeper:
 
     async def _drain(self, loaded: Loaded) -> None:
         await loaded.drain(self._unload_s)
+        await self._end(loaded)
+
+    async def _end(self, loaded: Loaded) -> None:
         await loaded.close()
         del self._replica.versions[loaded.key]
         log.info("unloaded", version=str(loaded.key))
@@ -246,7 +257,7 @@ class Keeper:
     def _fail(self, key: Key, detail: str) -> None:
         before = self._failures.get(key)
         count = before.count if before else 0
-        delay_s = min(self._retry_s_min * 2**count, RETRY_S_MAX)
+        delay_s = min(self._retry_s_min * 2 ** min(count, DOUBLINGS_MAX), RETRY_S_MAX)
         retry = asyncio.get_running_loop().call_later(delay_s, self._retry, key)
         self._failures[key] = _Failure(detail[:WORDS_MAX], count + 1, retry)
         log.error("version failed", version=str(key), detail=detail, retry_s=delay_s)
