@@ -25,10 +25,19 @@ GREEDY = Sampling(temperature=0)
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:
-    """A model folder of about 0.2 million random weights; it seldom comes to an end.
+    """A model folder of about 0.2 million random weights; it seldom comes to an end."""
+    return made_model(seed=0)
 
-    Kept between runs as long as `training` does not change, since it takes 20 s to make.
-    """
+
+@pytest.fixture(scope="session")
+def other_model() -> Path:
+    """Another one, which answers differently."""
+    return made_model(seed=1)
+
+
+def made_model(seed: int) -> Path:
+    """Makes a tiny model, kept between runs as long as `training` does not change, since it takes
+    20 s to make."""
     from training import shapes
 
     digest = hashlib.sha256()
@@ -37,9 +46,9 @@ def tiny_model() -> Path:
     cache = Path(tempfile.gettempdir()) / f"parley-tests-{os.getuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     assert cache.stat().st_uid == os.getuid()
-    folder = cache / f"tiny-{digest.hexdigest()[:16]}"
+    folder = cache / f"tiny-{digest.hexdigest()[:16]}{f'-{seed}' if seed else ''}"
     if not folder.exists():
-        shapes.make_random_model(folder, shapes.TINY_SHAPE)
+        shapes.make_random_model(folder, shapes.TINY_SHAPE, seed)
     return folder
 
 
