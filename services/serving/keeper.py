@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from services.serving.failures import RETRY_S_MIN, Failures
 from services.serving.loaded import Loaded
 from services.serving.loader import Loader
 from services.serving.planning import Action, Fetch, Held, Load, Refuse, Revive, Unload, plan
@@ -23,10 +24,6 @@ from services.serving.wanted import Key, State, Version
 
 log = structlog.get_logger()
 
-RETRY_S_MIN, RETRY_S_MAX = 1.0, 60.0
-DOUBLINGS_MAX = 10
-WORDS_MAX = 500
-
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
@@ -34,15 +31,6 @@ class _Stored:
 
     folder: Path
     memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """Why a version is not here. `retry` is None while it is tried again."""
-
-    detail: str
-    count: int
-    retry: asyncio.TimerHandle | None = None
 
 
 class Keeper:
@@ -66,14 +54,13 @@ class Keeper:
         self._loader = loader
         self._budget_bytes = budget_bytes
         self._unload_s = unload_s
-        self._retry_s_min = retry_s_min
         self._tell: Callable[[], None] = lambda: None
         self._wake = asyncio.Event()
         self._begun = asyncio.Event()
         self._main: list[asyncio.Task[None]] = []
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._stored: dict[Key, _Stored] = {}
-        self._failures: dict[Key, _Failure] = {}
+        self._failures = Failures(retry_s_min, self._wake.set)
         self._refusals: dict[Key, str] = {}
 
     def start(self, on_change: Callable[[], None]) -> None:
@@ -86,14 +73,12 @@ class Keeper:
     async def begun(self) -> None:
         """Waits until a version's engine is started. Raises ValueError when none can be."""
         await self._begun.wait()
-        for failure in self._failures.values():
-            raise ValueError(failure.detail)
+        for detail in self._failures.details.values():
+            raise ValueError(detail)
 
     async def close(self) -> None:
         """Ends everything, also all engines."""
-        for failure in self._failures.values():
-            if failure.retry:
-                failure.retry.cancel()
+        self._failures.keep_only(())
         tasks = [*self._main, *self._tasks.values()]
         for task in tasks:
             task.cancel()
@@ -137,10 +122,7 @@ class Keeper:
         self._tell()
 
     def _forget_unwanted(self, versions: dict[Key, Version]) -> None:
-        for key in [key for key in self._failures if key not in versions]:
-            failure = self._failures.pop(key)
-            if failure.retry:
-                failure.retry.cancel()
+        self._failures.keep_only(versions)
         loaded = self._replica.versions
         for key, task in self._tasks.items():
             if key not in versions and key not in loaded:
@@ -152,7 +134,7 @@ class Keeper:
         """A version that never came up, beside one that serves, is tried again as a whole."""
         for key, loaded in self._replica.versions.items():
             if loaded.proven:
-                self._failures.pop(key, None)
+                self._failures.clear(key)
             elif loaded.phase is Phase.BROKEN and key not in self._replica.active:
                 self._fail(key, ENGINE_KEEPS_DYING)
                 loaded.closing = True
@@ -163,7 +145,10 @@ class Keeper:
         for key in self._tasks:
             stored = self._stored.get(key)
             held[key] = Held(Phase.LOADING, stored.memory_bytes) if stored else Held(Phase.FETCHING)
-        held |= {key: Held(Phase.FAILED) for key, one in self._failures.items() if one.retry}
+        for key in self._failures.details:
+            # What is fetched again should hold up nothing else.
+            if self._failures.waits(key) or held.get(key) == Held(Phase.FETCHING):
+                held[key] = Held(Phase.FAILED)
         return held | self._replica.held()
 
     def _notes(self, needed: set[Key]) -> dict[Key, Note]:
@@ -182,8 +167,8 @@ class Keeper:
         for key, detail in self._refusals.items():
             notes[key] = Note(Phase.FAILED, detail)
         notes = {key: one for key, one in notes.items() if key not in self._replica.versions}
-        for key, failure in self._failures.items():
-            notes[key] = Note(Phase.FAILED, failure.detail)
+        for key, detail in self._failures.details.items():
+            notes[key] = Note(Phase.FAILED, detail)
         return notes
 
     def _do(self, action: Action, versions: dict[Key, Version]) -> None:
@@ -255,16 +240,6 @@ class Keeper:
         log.info("unloaded", version=str(loaded.key))
 
     def _fail(self, key: Key, detail: str) -> None:
-        before = self._failures.get(key)
-        count = before.count if before else 0
-        delay_s = min(self._retry_s_min * 2 ** min(count, DOUBLINGS_MAX), RETRY_S_MAX)
-        retry = asyncio.get_running_loop().call_later(delay_s, self._retry, key)
-        self._failures[key] = _Failure(detail[:WORDS_MAX], count + 1, retry)
-        log.error("version failed", version=str(key), detail=detail, retry_s=delay_s)
+        retry_s = self._failures.add(key, detail)
+        log.error("version failed", version=str(key), detail=detail, retry_s=retry_s)
         self._begun.set()
-
-    def _retry(self, key: Key) -> None:
-        failure = self._failures.get(key)
-        if failure:
-            self._failures[key] = _Failure(failure.detail, failure.count)
-            self._wake.set()

@@ -1,11 +1,11 @@
 """Which version answers a request, by what it asks for and what is loaded. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from services.rpc.errors import InvalidArgument, NotFound, Unavailable
-from services.serving.wanted import Key, Route, State, Table, Version
+from services.serving.wanted import WEIGHT_ALL, Key, Route, State, Table, Version
 
 RETRY_AFTER_S = 2.0
 
@@ -58,14 +58,26 @@ def settle(
     tables: Mapping[str, Table], wanted: State, phases: Mapping[Key, Phase]
 ) -> dict[str, Table]:
     """The tables to route by: a model's new one counts once a version that it gives traffic to is
-    ready; until then the old one goes on, if there is anything behind it."""
+    ready; until then the old one goes on, if there is anything behind it.
+
+    A replica that begins with versions that it cannot have has no old one: what stands by answers.
+    """
     settled = {}
     for new in wanted.tables:
         old = tables.get(new.model)
         ready = any(phases.get(version.key) is Phase.READY for version in new.routed())
         stands = old and any(phases.get(version.key) in WAITING for version in old.routed())
-        settled[new.model] = old if old and stands and not ready else new
+        settled[new.model] = old if old and stands and not ready else _or_standby(new, phases)
     return settled
+
+
+def _or_standby(table: Table, phases: Mapping[Key, Phase]) -> Table:
+    if any(phases.get(version.key) is not Phase.FAILED for version in table.routed()):
+        return table
+    for version in table.versions:
+        if version.standby and phases.get(version.key) is Phase.READY:
+            return replace(table, routes=(Route(version.key.version, WEIGHT_ALL),))
+    return table
 
 
 def choose(

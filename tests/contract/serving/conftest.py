@@ -1,98 +1,15 @@
-"""The real servicer on the real server, over a unix socket, with an engine that the test steps."""
+"""Servers for one test each: of a folder, or of whatever the test says."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import grpc
 import pytest
-from parley.serving.v1 import model_serving_pb2 as pb
-from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
-from services.rpc.server import Server
-from services.rpc.settings import ServerSettings
-from services.serving.admission import Limits
-from services.serving.keeper import Keeper
-from services.serving.loaded import Loaded
-from services.serving.replica import Replica
-from services.serving.servicer import SERVICE, Servicer
-from services.serving.source import FolderSource, Source
-from tests.fakes.engine import FakeEngine
+from services.serving.source import FolderSource
+from tests.contract.serving.fleet import Fleet
+from tests.contract.serving.server import Serving, serve, until
 from tests.fakes.model import write_model
-from tests.fakes.source import FakeLoader
-
-WAIT_S = 10
-LIMITS = Limits(running_max=2, sequences_max=8, tokens_max=2000)
-
-
-@dataclass
-class Serving:
-    """A running server, a client of it, and what is behind it."""
-
-    replica: Replica
-    loader: FakeLoader
-    server: Server
-    address: str
-    channel: grpc.aio.Channel
-    stub: pb_grpc.ModelServingStub
-
-    def generate(self, **fields: object) -> grpc.aio.UnaryStreamCall:
-        """Asks, for "hi" unless told otherwise."""
-        if not {"conversation", "tokens", "text"} & set(fields):
-            fields["text"] = "hi"
-        return self.stub.Generate(pb.GenerateRequest(**fields), timeout=WAIT_S)
-
-    @property
-    def loaded(self) -> Loaded:
-        """The only version."""
-        (loaded,) = self.replica.versions.values()
-        return loaded
-
-    @property
-    def engine(self) -> FakeEngine:
-        """The only engine."""
-        (engine,) = self.loader.engines.values()
-        return engine
-
-    def ids(self, text: str) -> list[int]:
-        """Tokens of a text and the end token."""
-        return [*self.loaded.prompts.encode_text(text), self.loaded.model.end_ids[0]]
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is held."""
-        admissions = [loaded.admission for loaded in self.replica.versions.values()]
-        return not any(one.running or one.waiting or one.tokens for one in admissions)
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Lets the loop turn until a condition holds, or fails with TimeoutError."""
-    async with asyncio.timeout(WAIT_S):
-        while not holds():  # noqa: ASYNC110 (what is waited for tells nobody)
-            await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def serve(
-    socket: Path, source: Source, chance: Callable[[], float], **keeping: object
-) -> AsyncIterator[Serving]:
-    """Runs a server for one test; `keeping` goes to the keeper."""
-    replica, loader = Replica(), FakeLoader(LIMITS)
-    address = f"unix:{socket}"
-    server = Server(ServerSettings(address=address, drain_s=0), [SERVICE])
-    pb_grpc.add_ModelServingServicer_to_server(Servicer(replica, chance), server.grpc)
-    keeper = Keeper(
-        replica, source, loader, **{"budget_bytes": None, "unload_s": WAIT_S, **keeping}
-    )
-    await server.start()
-    keeper.start(on_change=server.follow(lambda: replica.serving))
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = pb_grpc.ModelServingStub(channel)
-        yield Serving(replica, loader, server, address, channel, stub)
-    await server.grpc.stop(0)
-    await keeper.close()
+from tests.fakes.source import FakeSource, table
 
 
 @pytest.fixture(scope="session")
@@ -114,3 +31,33 @@ async def serving(loading: Serving) -> Serving:
     """A server whose engine is ready, and steps when the test says so."""
     loading.engine.become_ready()
     return loading
+
+
+@pytest.fixture
+def keeping() -> dict[str, object]:
+    """What the keeper is told; tests override it."""
+    return {"retry_s_min": 0.01}
+
+
+@pytest.fixture
+async def fleet(folder, tmp_path, keeping) -> AsyncIterator[Fleet]:
+    """A replica that follows the test."""
+    chances: list[float] = []
+    source = FakeSource(folder)
+
+    def chance() -> float:
+        return chances.pop(0) if chances else 0.0
+
+    async with serve(tmp_path / "s.sock", source, chance, **keeping) as serving:
+        await until(lambda: source._on_state)
+        yield Fleet(serving, source, chances)
+
+
+@pytest.fixture
+async def promoted(fleet) -> Fleet:
+    """Version 1 serves, and 2 is to take over."""
+    fleet.source.tell(table({1: 100}))
+    await fleet.bring(1)
+    fleet.source.tell(table({2: 100}, standby=[1], revision=2))
+    await until(lambda: fleet.has(2))
+    return fleet

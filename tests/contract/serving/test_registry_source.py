@@ -12,7 +12,7 @@ from services.serving.cache import FileCache
 from services.serving.registry_source import RegistrySource
 from services.serving.source import SourceError
 from services.serving.wanted import State, Version
-from tests.contract.serving.conftest import WAIT_S
+from tests.contract.serving.server import WAIT_S
 from tests.fakes.files import FileServer, file_server
 from tests.fakes.model import write_model
 from tests.fakes.registry import DATASET, RUN, FakeRegistry, running_registry

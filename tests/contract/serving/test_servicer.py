@@ -12,7 +12,7 @@ from services.rpc import metrics
 from services.rpc.errors import from_rpc_error
 from services.serving.prompts import read_prompts
 from services.serving.servicer import SERVICE
-from tests.contract.serving.conftest import WAIT_S, until
+from tests.contract.serving.server import WAIT_S, until
 from tests.fakes.model import CONTEXT_TOKENS_MAX, write_model
 
 Code = grpc.StatusCode

@@ -1,109 +1,17 @@
 """Several versions in one replica, as callers see them."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from parley.serving.v1 import model_serving_pb2 as pb
-from prometheus_client import REGISTRY
 
-from services.serving.servicer import SERVICE
-from tests.contract.serving.conftest import WAIT_S, Serving, serve, until
+from tests.contract.serving.fleet import NOT_SERVING, SERVING
+from tests.contract.serving.server import WAIT_S, until
 from tests.contract.serving.test_servicer import refusal_of, remaining
-from tests.fakes.engine import FakeEngine
-from tests.fakes.source import FakeSource, key, table
+from tests.fakes.source import key, table
 
 Code = grpc.StatusCode
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-@dataclass
-class Fleet:
-    """A running server whose versions the test chooses."""
-
-    serving: Serving
-    source: FakeSource
-    chances: list[float]
-
-    def engine(self, number: int) -> FakeEngine:
-        """The engine of a version."""
-        return self.serving.loader.engines[key(number)]
-
-    def has(self, number: int) -> bool:
-        """Whether a version is loaded, ready or not."""
-        return key(number) in self.serving.replica.versions
-
-    async def bring(self, *numbers: int) -> None:
-        """Waits until versions are loaded, and lets their engines be ready."""
-        for number in numbers:
-            await until(lambda: self.has(number))  # noqa: B023
-            if not self.engine(number).ready:
-                self.engine(number).become_ready()
-
-    async def started(self, model: str = "tiny") -> tuple[grpc.aio.UnaryStreamCall, pb.Started]:
-        """A stream that has begun."""
-        call = self.serving.generate(model=model, stopping=pb.Stopping(tokens_max=3))
-        return call, (await call.read()).started
-
-    async def version(self, model: str = "tiny") -> str:
-        """The version that answers now."""
-        call, started = await self.started(model)
-        call.cancel()
-        return started.version
-
-    async def listed(self) -> dict[str, pb.LoadedModel]:
-        """What the replica says of its versions."""
-        asked = pb.ListLoadedModelsRequest()
-        answer = await self.serving.stub.ListLoadedModels(asked, timeout=WAIT_S)
-        return {model.version: model for model in answer.models}
-
-    async def health(self) -> int:
-        """What the replica says of itself."""
-        stub = health_pb2_grpc.HealthStub(self.serving.channel)
-        asked = health_pb2.HealthCheckRequest(service=SERVICE)
-        return (await stub.Check(asked, timeout=WAIT_S)).status
-
-    async def until_health(self, wanted: int) -> None:
-        """Waits until the replica says that of itself."""
-        stub = health_pb2_grpc.HealthStub(self.serving.channel)
-        watch = stub.Watch(health_pb2.HealthCheckRequest(service=SERVICE), timeout=WAIT_S)
-        while (await watch.read()).status != wanted:
-            pass
-        watch.cancel()
-
-
-@pytest.fixture
-def keeping() -> dict[str, object]:
-    """What the keeper is told; tests override it."""
-    return {"retry_s_min": 0.01}
-
-
-@pytest.fixture
-async def fleet(folder, tmp_path, keeping) -> AsyncIterator[Fleet]:
-    """A replica that follows the test."""
-    chances: list[float] = []
-    source = FakeSource(folder)
-
-    def chance() -> float:
-        return chances.pop(0) if chances else 0.0
-
-    async with serve(tmp_path / "s.sock", source, chance, **keeping) as serving:
-        await until(lambda: source._on_state)
-        yield Fleet(serving, source, chances)
-
-
-@pytest.fixture
-async def promoted(fleet) -> Fleet:
-    """Version 1 serves, and 2 is to take over."""
-    fleet.source.tell(table({1: 100}))
-    await fleet.bring(1)
-    fleet.source.tell(table({2: 100}, standby=[1], revision=2))
-    await until(lambda: fleet.has(2))
-    return fleet
 
 
 async def test_started_says_which_version_answers_and_why(fleet):
@@ -277,6 +185,19 @@ async def test_a_version_whose_engine_never_comes_up_leaves_the_old_one_alone(pr
     assert await promoted.version() == "2"
 
 
+async def test_the_predecessor_answers_while_the_champion_cannot_be_had(fleet):
+    """A replica that begins then is of use all the same; later the champion takes over."""
+    fleet.source.broken[key(2)] = "the store is closed"
+    fleet.source.tell(table({2: 100}, standby=[1]))
+    await fleet.bring(1)
+    await fleet.until_health(SERVING)
+    assert await fleet.version() == "1"
+    assert (await fleet.listed())["2"].state == pb.MODEL_STATE_FAILED
+    fleet.source.broken.clear()
+    await fleet.bring(2)
+    assert await fleet.version() == "2"
+
+
 @pytest.mark.parametrize("keeping", [{"budget_bytes": 1}])
 async def test_a_version_that_does_not_fit_leaves_the_old_one_alone(fleet):
     """It is FAILED with the figures."""
@@ -331,79 +252,3 @@ async def test_a_model_that_is_no_longer_wanted_goes(fleet):
     await until(lambda: len(fleet.serving.replica.versions) == 1)
     assert (await refusal_of(fleet.serving.generate(model="other"))).code is Code.NOT_FOUND
     assert await fleet.version("") == "1"
-
-
-def mirrored(outcome: str, number: int = 2) -> float:
-    """How many copies had that outcome."""
-    labels = {"model": "tiny", "version": str(number), "outcome": outcome}
-    return REGISTRY.get_sample_value("parley_mirrored_requests_total", labels) or 0.0
-
-
-@pytest.fixture
-async def mirroring(fleet) -> Fleet:
-    """Version 1 answers, and 2 gets copies."""
-    fleet.source.tell(table({1: 100}, mirror=2))
-    await fleet.bring(1, 2)
-    return fleet
-
-
-async def settled(count: Callable[[], float], before: float) -> None:
-    """Waits until one more is counted."""
-    await until(lambda: count() == before + 1)
-
-
-async def test_the_mirror_gets_a_copy_whose_answer_nobody_sees(mirroring):
-    """The same prompt; the caller hears the original alone."""
-    before = mirrored("done")
-    call, started = await mirroring.started()
-    assert started.version == "1"
-    await until(lambda: mirroring.engine(2).submitted)
-    (original,), (copy,) = (mirroring.engine(number).submitted for number in (1, 2))
-    assert (copy.prompt_ids, copy.tokens_max) == (original.prompt_ids, original.tokens_max)
-    mirroring.engine(2).step(3)
-    await settled(lambda: mirrored("done"), before)
-    mirroring.engine(1).step(3)
-    events = await remaining(call)
-    assert sum(len(event.delta.token_ids) for event in events) == 3
-    await until(lambda: mirroring.serving.idle)
-
-
-async def test_a_mirror_that_fails_does_not_show(mirroring):
-    """The original goes on; the failure is counted."""
-    before = mirrored("failed")
-    call, _ = await mirroring.started()
-    await until(lambda: mirroring.engine(2).submitted)
-    mirroring.engine(2).die()
-    await settled(lambda: mirrored("failed"), before)
-    mirroring.engine(1).step(3)
-    assert (await remaining(call))[-1].HasField("finished")
-    assert await mirroring.health() == SERVING
-
-
-async def test_a_busy_mirror_gets_no_copy(mirroring):
-    """Nothing queues up behind it."""
-    before = mirrored("skipped")
-    filling = mirroring.serving.generate(model="tiny@2", choices=3)
-    await filling.read()
-    await mirroring.started()
-    await settled(lambda: mirrored("skipped"), before)
-    assert len(mirroring.engine(2).submitted) == 2
-    filling.cancel()
-
-
-async def test_what_names_its_version_is_not_mirrored(mirroring):
-    """Only a share of the traffic is."""
-    assert await mirroring.version("tiny@1") == "1"
-    assert await mirroring.version("tiny@champion") == "1"
-    assert not mirroring.engine(2).submitted
-
-
-async def test_a_mirror_that_is_to_go_is_not_held_up_by_its_copies(mirroring):
-    """A copy ends at its next token then."""
-    call, _ = await mirroring.started()
-    await until(lambda: mirroring.engine(2).submitted)
-    mirroring.source.tell(table({1: 100}, revision=2))
-    await until(lambda: mirroring.serving.replica.versions[key(2)].draining)
-    mirroring.engine(2).step()
-    await until(lambda: not mirroring.has(2))
-    call.cancel()

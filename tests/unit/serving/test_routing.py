@@ -53,6 +53,17 @@ def test_a_table_with_nothing_behind_it_is_replaced():
     assert settle({"tiny": OLD}, state(NEW), phases(v1=Phase.BROKEN)) == {"tiny": NEW}
 
 
+def test_what_stands_by_answers_where_nothing_else_can():
+    """A replica that begins while the champion's files cannot be had; until they can."""
+    cannot = phases(v1=READY, v2=Phase.FAILED)
+    (fallen,) = settle({}, state(NEW), cannot).values()
+    assert (fallen.routes, fallen.revision) == ((Route("1", 100),), NEW.revision)
+    assert settle({"tiny": fallen}, state(NEW), cannot) == {"tiny": fallen}
+    assert settle({"tiny": fallen}, state(NEW), phases(v1=READY, v2=READY)) == {"tiny": NEW}
+    for phase in (LOADING, Phase.FETCHING, Phase.BROKEN):
+        assert settle({}, state(NEW), phases(v1=READY, v2=phase)) == {"tiny": NEW}
+
+
 def test_a_model_that_is_no_longer_wanted_has_no_table():
     """It is not served any more."""
     assert settle({"tiny": OLD}, state(), phases(v1=READY)) == {}
