@@ -1,6 +1,7 @@
 """Fetches a file over HTTP, on from where it broke off. Knows nothing of what is in it."""
 
 import asyncio
+import logging
 import os
 from pathlib import Path
 
@@ -13,6 +14,9 @@ TIMEOUT = httpx.Timeout(20, connect=5)
 # What object stores answer when an address has expired, or its signature is no longer good.
 EXPIRED = (400, 401, 403)
 PARTIAL, BAD_RANGE = 206, 416
+
+# It would log each address, and they are secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class ExpiredError(Exception):

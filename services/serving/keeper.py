@@ -67,7 +67,7 @@ class Keeper:
         """Begins; `on_change` is called whenever the replica's `serving` may have changed."""
         self._tell = on_change
         loop = asyncio.get_running_loop()
-        work = (self._source.follow(self._on_state), self._keep_working())
+        work = (self._keep_following(), self._keep_working())
         self._main = [loop.create_task(one) for one in work]
 
     async def begun(self) -> None:
@@ -97,6 +97,16 @@ class Keeper:
         self._tell()
         self._wake.set()
 
+    async def _keep_following(self) -> None:
+        while True:
+            try:
+                await self._source.follow(self._on_state)
+                return
+            except Exception:
+                # A state that cannot be read must not be the last one.
+                log.exception("following failed")
+            await asyncio.sleep(RETRY_S_MIN)
+
     async def _keep_working(self) -> None:
         while True:
             await self._wake.wait()
@@ -119,6 +129,7 @@ class Keeper:
             self._do(action, versions)
         needed = {version.key for table in state.tables for version in table.needed()}
         self._replica.notes = self._notes(needed)
+        self._replica.settle()
         self._tell()
 
     def _forget_unwanted(self, versions: dict[Key, Version]) -> None:

@@ -139,6 +139,7 @@ async def test_a_promotion_fails_no_stream_and_mixes_none(registry, running):
     assert (last.run_id, last.dataset_digest) == (RUN, DATASET)
     models = (await running.models()).values()
     assert [model.engine_restarts for model in models] == [0, 0]
+    assert "generation=" not in running.log.read_text(), "addresses of files are secret"
     print(f"{len(answers)} streams of {TOKENS} tokens during the promotion, none failed")
 
 
@@ -207,6 +208,25 @@ async def test_serving_goes_on_without_the_registry_and_begins_without_it(regist
         assert (await ask(running, "tiny@1", 5)).started.version == "1"
 
 
+async def test_a_replica_that_begins_while_the_store_is_down_serves_what_it_has(
+    registry, store, tmp_path
+):
+    """The champion's files cannot be had: its predecessor, which stands by, answers from the cache;
+    once the store is back, the champion does."""
+    await registry.serve("tiny", {1: 100})
+    async with running_registry(registry, f"unix:{tmp_path}/r.sock"):
+        async with following(tmp_path):
+            pass
+        hidden = dict(store.files)
+        store.files.clear()
+        await registry.serve("tiny", {2: 100}, standby=[1])
+        async with following(tmp_path) as running:
+            assert (await ask(running, tokens=5)).started.version == "1"
+            assert "404" in (await running.models())["2"].detail
+            store.files |= hidden
+            await until_served(running, "2")
+
+
 async def test_a_registry_that_is_killed_is_not_missed(registry, tmp_path):
     """Streams go on, new ones begin, and the registry's next state is taken when it is back."""
     await registry.serve("tiny", {1: 100})
@@ -233,6 +253,7 @@ async def following_after(
         yield running
     finally:
         await replica.__aexit__(None, None, None)
+        assert running.process.returncode == 0
 
 
 async def test_a_version_that_cannot_fit_into_memory_is_refused(registry, tmp_path):
