@@ -246,8 +246,10 @@ class Keeper:
         await self._end(loaded)
 
     async def _end(self, loaded: Loaded) -> None:
-        await loaded.close()
-        del self._replica.versions[loaded.key]
+        try:
+            await loaded.close()
+        finally:
+            del self._replica.versions[loaded.key]
         log.info("unloaded", version=str(loaded.key))
 
     def _fail(self, key: Key, detail: str) -> None:
