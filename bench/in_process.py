@@ -16,8 +16,8 @@ import numpy as np
 import openvino
 
 from services.serving import openvino_worker
+from services.serving.loader import worker_config
 from services.serving.model import read_model
-from services.serving.replica import worker_config
 from services.serving.settings import Settings
 
 

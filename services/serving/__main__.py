@@ -1,28 +1,72 @@
 """Runs one serving replica: `python -m services.serving`."""
 
+import sys
+from pathlib import Path
+
 import uvloop
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 from services.rpc import logs, metrics, settings
 from services.rpc.server import Server, run
-from services.serving.replica import read_replica
+from services.rpc.settings import EXIT_BAD_SETTINGS
+from services.serving.cache import FileCache
+from services.serving.keeper import Keeper
+from services.serving.loader import EngineLoader
+from services.serving.memory import GIB, machine_bytes
+from services.serving.registry_source import RegistrySource
+from services.serving.replica import Replica
 from services.serving.servicer import SERVICE, Servicer
 from services.serving.settings import Settings
+from services.serving.source import FolderSource, Source
 
 
 async def main(chosen: Settings) -> None:
     """Serves until a signal, then drains."""
-    replica = read_replica(chosen)
+    replica = Replica()
     server = Server(chosen, [SERVICE])
     pb_grpc.add_ModelServingServicer_to_server(Servicer(replica), server.grpc)
+    tell = server.follow(lambda: replica.serving)
+    try:
+        keeper = _keeper(chosen, replica)
+        keeper.start(tell)
+        if chosen.model_dir is not None:
+            # Nobody should find the port open and the model unknown.
+            await keeper.begun()
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"parley: {error}\n")
+        raise SystemExit(EXIT_BAD_SETTINGS) from None
     await server.start()
-    replica.start(on_change=server.follow(lambda: replica.serving))
+    tell()
 
     async def on_drain() -> None:
         replica.draining = True
 
     await run(server, on_drain)
-    await replica.close()
+    await keeper.close()
+
+
+def _keeper(chosen: Settings, replica: Replica) -> Keeper:
+    return Keeper(
+        replica,
+        _source(chosen),
+        EngineLoader(chosen),
+        budget_bytes=_budget_bytes(chosen),
+        unload_s=chosen.unload_s,
+    )
+
+
+def _source(chosen: Settings) -> Source:
+    if chosen.model_dir is not None:
+        return FolderSource(chosen.model_dir, chosen.model_name)
+    cache = FileCache(chosen.cache_dir or Path(), int(chosen.cache_disk_gib * GIB))
+    return RegistrySource(chosen.registry_address, cache, chosen.fetch_timeout_s)
+
+
+def _budget_bytes(chosen: Settings) -> int | None:
+    if chosen.model_dir is not None:
+        # There is nothing to choose between.
+        return None
+    return int(chosen.memory_gib * GIB) or machine_bytes() // 2
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ class Generations:
         # Choices that hold a place, from their admission to their end.
         self._live: dict[int, _Choice] = {}
         self._bad_formats: set[int] = set()
+        self._gone = False
         self._speed_since_s = clock()
         self._speed_tokens = 0
 
@@ -88,6 +89,8 @@ class Generations:
         Closing the iterator at any point gives every place and cache block back before the next
         step. Raises InvalidArgument, FailedPrecondition, ResourceExhausted, Unavailable.
         """
+        if self._gone:
+            raise _unloaded()
         tokens_max = check(ask, self._model)
         if hash(ask.format) in self._bad_formats:
             raise _broke_engine()
@@ -121,6 +124,14 @@ class Generations:
             # The last first: those that wait would else start as the others make room.
             for choice in reversed(choices):
                 self._end(choice)
+
+    def abandon(self) -> None:
+        """Ends what is on its way, since the engine will not be there any more."""
+        self._gone = True
+        self._admission.close()
+        for choice in list(self._live.values()):
+            if choice.ticket is None or not choice.ticket.left:
+                self._lose(choice, _unloaded())
 
     def _enter(self, choices: list[_Choice], cost: int) -> None:
         tickets = self._admission.enter([(cost, self._starter(choice)) for choice in choices])
@@ -292,5 +303,13 @@ def _engine_died() -> Unavailable:
     return Unavailable(
         "The engine ended in mid-answer and is starting again. Ask again.",
         reason="ENGINE_DIED",
+        retry_after_s=1,
+    )
+
+
+def _unloaded() -> Unavailable:
+    return Unavailable(
+        "This version of the model was unloaded. Ask again.",
+        reason="MODEL_UNLOADED",
         retry_after_s=1,
     )

@@ -41,6 +41,11 @@ RUNNING = Gauge("parley_num_requests_running", "Sequences in the engine.", LABEL
 WAITING = Gauge("parley_num_requests_waiting", "Sequences that wait for the engine.", LABELS)
 CACHE = Gauge("parley_kv_cache_usage_ratio", "Share of the key-value cache in use.", LABELS)
 RESTARTS = Gauge("parley_engine_restarts", "Engine processes started again.", LABELS)
+MIRRORED = Counter(
+    "parley_mirrored_requests_total",
+    "Copies of requests for a mirror version: done, failed, or skipped since it was busy.",
+    (*LABELS, "outcome"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,10 @@ class ModelMetrics:
         """Counts an answer that nobody waits for any more."""
         CANCELS.labels(self.model, self.version).inc()
 
+    def mirrored(self, outcome: str) -> None:
+        """Counts a copy of a request by what became of it."""
+        MIRRORED.labels(self.model, self.version, outcome).inc()
+
     def follow(
         self, load: Callable[[], Load], waiting: Callable[[], int], restarts: Callable[[], int]
     ) -> None:
@@ -73,6 +82,11 @@ class ModelMetrics:
         CACHE.labels(*labels).set_function(lambda: load().cache_usage)
         WAITING.labels(*labels).set_function(waiting)
         RESTARTS.labels(*labels).set_function(restarts)
+
+    def forget(self) -> None:
+        """Shows the gauges no longer, since there is nothing behind them."""
+        for gauge in (RUNNING, CACHE, WAITING, RESTARTS):
+            gauge.remove(self.model, self.version)
 
 
 def model_metrics(model: str, version: str) -> ModelMetrics:

@@ -29,7 +29,7 @@ class Model:
     """What the replica must know of a model besides its weights."""
 
     name: str
-    version: str
+    digest: str
     folder: Path
     context_tokens_max: int
     vocabulary_size: int
@@ -37,13 +37,18 @@ class Model:
     sampling: Sampling
 
     @property
+    def version(self) -> str:
+        """What the version is called where no registry gives it a number."""
+        return self.digest[:VERSION_DIGITS]
+
+    @property
     def engine_folder(self) -> Path:
         """Where the engine's form lies."""
         return self.folder / ENGINE_FOLDER
 
 
-def read_model(folder: Path, name: str) -> Model:
-    """Reads a model folder; hashes its files, at about 1 GB a second.
+def read_model(folder: Path, name: str, digest: str = "") -> Model:
+    """Reads a model folder; hashes its files, at about 1 GB a second, unless their digest is known.
 
     Raises FileNotFoundError or ValueError that names what is missing or wrong.
     """
@@ -61,7 +66,7 @@ def read_model(folder: Path, name: str) -> Model:
     ends = generation.get("eos_token_id", config.get("eos_token_id"))
     return Model(
         name=name or folder.name,
-        version=_digest(folder)[:VERSION_DIGITS],
+        digest=digest or _digest(folder),
         folder=folder,
         context_tokens_max=_whole(config, "max_position_embeddings"),
         vocabulary_size=_whole(config, "vocab_size"),

@@ -1,75 +1,121 @@
-"""A replica: one model, its engine and its queue, started and stopped together."""
+"""A replica: the versions that it holds, which of them answers what, and what it says of itself."""
 
-import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from services.serving.admission import Admission, Limits
-from services.serving.engine import Engine
-from services.serving.engine_process import EngineProcess
-from services.serving.generation import Generations
-from services.serving.metrics import model_metrics
-from services.serving.model import Model, read_model
-from services.serving.prompts import Prompts, read_prompts
-from services.serving.settings import Settings
+from services.serving.loaded import Loaded
+from services.serving.planning import Held
+from services.serving.routing import Choice, Phase, choose, settle
+from services.serving.wanted import Key, State, Table, Version
+
+ENGINE_KEEPS_DYING = "its engine keeps ending; the replica's log says how"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is to be said of a version that has no engine here."""
+
+    phase: Phase
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a replica says of one version."""
+
+    version: Version
+    phase: Phase
+    detail: str
+    revision: int
+    weight: int
+    loaded: Loaded | None
 
 
 class Replica:
-    """What the servicer answers from."""
+    """What the servicer answers from. Holds state only; `keeper` changes it."""
 
-    def __init__(self, model: Model, prompts: Prompts, engine: Engine, limits: Limits) -> None:
-        self.model = model
-        self.prompts = prompts
-        self.engine = engine
-        self.admission = Admission(limits)
-        metrics = model_metrics(model.name, model.version)
-        metrics.follow(
-            lambda: self.engine.load, lambda: self.admission.waiting, lambda: self.engine.restarts
-        )
-        self.generations = Generations(
-            model, prompts, engine, self.admission, metrics, time.monotonic
-        )
+    def __init__(self) -> None:
+        self.versions: dict[Key, Loaded] = {}
+        self.notes: dict[Key, Note] = {}
+        self.wanted: State | None = None
+        self.tables: dict[str, Table] = {}
         self.draining = False
+
+    @property
+    def phases(self) -> dict[Key, Phase]:
+        """How far each version has come."""
+        noted = {key: note.phase for key, note in self.notes.items()}
+        return noted | {key: loaded.phase for key, loaded in self.versions.items()}
+
+    @property
+    def active(self) -> list[Key]:
+        """The versions that requests go to by weight."""
+        return [version.key for table in self.tables.values() for version in table.routed()]
 
     @property
     def serving(self) -> bool:
         """Whether requests should be sent here."""
-        return self.engine.ready and not self.draining
+        ready = any(self.phases.get(key) is Phase.READY for key in self.active)
+        return ready and not self.draining
 
-    def start(self, on_change: Callable[[], None]) -> None:
-        """Starts the engine; `on_change` is called whenever `serving` may have changed."""
-        self.engine.start(self.generations.listener(on_change))
+    def want(self, state: State) -> None:
+        """Takes a new state of what should be served."""
+        self.wanted = state
+        self.settle()
 
-    async def close(self) -> None:
-        """Ends the engine."""
-        await self.engine.close()
+    def settle(self) -> None:
+        """Lets the tables that are ready to count, count."""
+        if self.wanted is not None:
+            self.tables = settle(self.tables, self.wanted, self.phases)
+
+    def choose(self, asked: str, chance: float) -> Choice:
+        """The version that answers a request for `asked`; see `routing.choose`."""
+        return choose(asked, self.tables, self.wanted, self.phases, chance)
+
+    def mirror(self, choice: Choice) -> Loaded | None:
+        """The version that gets a copy of a request, if one does."""
+        if not choice.by_weight or not choice.table.mirror:
+            return None
+        version = choice.table.named(choice.table.mirror)
+        return self.versions.get(version.key) if version else None
+
+    def held(self) -> dict[Key, Held]:
+        """What a plan must know of the versions that have an engine."""
+        return {
+            key: Held(loaded.phase, loaded.memory_bytes) for key, loaded in self.versions.items()
+        }
+
+    def report(self) -> list[Report]:
+        """Everything that there is to say, sorted by model and version."""
+        known = self._known()
+        found = {*self.versions, *(key for key in self.notes if key in known)}
+        return [self._report(key, known) for key in sorted(found, key=_order)]
+
+    def _known(self) -> dict[Key, Version]:
+        wanted = self.wanted.tables if self.wanted else ()
+        tables: Sequence[Table] = [*self.tables.values(), *wanted]
+        return {version.key: version for table in tables for version in table.versions}
+
+    def _report(self, key: Key, known: dict[Key, Version]) -> Report:
+        loaded = self.versions.get(key)
+        note = self.notes.get(key)
+        phase = loaded.phase if loaded else note.phase if note else Phase.FETCHING
+        detail = note.detail if note else ""
+        if phase is Phase.BROKEN:
+            detail = ENGINE_KEEPS_DYING
+        table = self.tables.get(key.model)
+        takes = table is not None and key in {version.key for version in table.routed()}
+        return Report(
+            version=known.get(key) or loaded.version,  # type: ignore[union-attr]
+            phase=Phase.DRAINING if self.draining else phase,
+            detail=detail,
+            revision=table.revision if table else 0,
+            weight=table.weight(key.version) if table and takes else 0,
+            loaded=loaded,
+        )
 
 
-def read_replica(settings: Settings) -> Replica:
-    """Makes the replica of a model folder, with an engine process of its own.
-
-    Raises FileNotFoundError or ValueError that names what is missing or wrong.
-    """
-    model = read_model(settings.model_dir, settings.model_name)
-    engine = EngineProcess(
-        worker_config(settings, model),
-        stall_s_min=settings.stall_s_min,
-        load_timeout_s=settings.load_timeout_s,
-    )
-    limits = Limits(settings.sequences_max, settings.queue_sequences_max, settings.queue_tokens_max)
-    return Replica(model, read_prompts(settings.model_dir), engine, limits)
-
-
-def worker_config(settings: Settings, model: Model) -> dict[str, Any]:
-    """What the engine's process is told."""
-    return {
-        "model_dir": str(model.engine_folder.resolve()),
-        "cache_gib": settings.cache_gib,
-        "sequences_max": settings.sequences_max,
-        "batch_tokens_max": settings.batch_tokens_max,
-        "prefix_caching": settings.prefix_caching,
-        "threads": settings.threads,
-        "message_interval_s_min": settings.message_interval_s_min,
-        "messages_per_s_max": settings.messages_per_s_max,
-        "warm_up_tokens": max(min(settings.batch_tokens_max, model.context_tokens_max - 8), 1),
-    }
+def _order(key: Key) -> tuple[str, int, str, str]:
+    """Numbers in their own order, before other names."""
+    number = int(key.version) if key.version.isdecimal() else 1 << 62
+    return key.model, number, key.version, key.digest

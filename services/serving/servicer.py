@@ -1,6 +1,7 @@
 """parley.serving.v1.ModelServing: proto to domain and back."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -12,12 +13,17 @@ from google.protobuf.duration_pb2 import Duration
 from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
-from services.rpc.errors import InvalidArgument, NotFound, Unavailable
+from services.rpc.errors import Unavailable
 from services.serving import formats
 from services.serving.ask import Ask, Delta, Event, Finished, Started
 from services.serving.engine import Format, Sampling
+from services.serving.listing import PAGE_SIZE, page, to_loaded_model
+from services.serving.loaded import Loaded
+from services.serving.mirror import Mirror
 from services.serving.prompts import Prompts
 from services.serving.replica import Replica
+from services.serving.routing import Choice
+from services.serving.vocabulary import Vocabulary
 
 T = TypeVar("T")
 
@@ -36,39 +42,42 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ModelServing"].full_name
 
 
 class Servicer(pb_grpc.ModelServingServicer):
-    """Answers from one replica."""
+    """Answers from one replica. `chance` gives numbers from 0 to below 1, to spread traffic by."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, chance: Callable[[], float] = random.random) -> None:
         self._replica = replica
+        self._chance = chance
+        self._mirror = Mirror()
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
 
     async def Generate(
         self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.GenerateResponse]:
         """Streams one to eight answers."""
-        self._check_model(request.model)
-        if self._replica.engine.failed:
+        choice = self._replica.choose(request.model, self._chance())
+        loaded = self._replica.versions[choice.key]
+        if loaded.engine.failed:
             raise Unavailable(
                 "This replica's engine keeps ending; another replica may answer.",
                 reason="ENGINE_DIED",
                 retry_after_s=5,
             )
-        heavy = request.HasField("output_format") or request.ByteSize() > INLINE_BYTES_MAX
-        ask = await self._run(
-            heavy, _to_ask, request, self._replica.prompts, self._replica.model.sampling
-        )
-        async with aclosing(self._replica.generations.generate(ask)) as events:
-            async for event in events:
-                yield self._to_response(event)
+        with loaded.hold():
+            ask = await self._read(request, loaded)
+            async with aclosing(loaded.generations.generate(ask)) as events:
+                async for event in events:
+                    if isinstance(event, Started):
+                        self._copy(request, choice, loaded)
+                    yield _to_response(event, loaded, choice.table.revision)
 
     async def CountTokens(
         self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> pb.CountTokensResponse:
         """Counts a prompt's tokens."""
-        self._check_model(request.model)
+        loaded = self._replica.versions[self._replica.choose(request.model, self._chance()).key]
         heavy = request.ByteSize() > INLINE_BYTES_MAX
-        ids = await self._run(heavy, _encode, request, self._replica.prompts)
-        context_tokens_max = self._replica.model.context_tokens_max
+        ids = await self._run(heavy, _encode, request, loaded.prompts)
+        context_tokens_max = loaded.model.context_tokens_max
         return pb.CountTokensResponse(
             prompt_tokens=len(ids),
             # Generate would refuse longer ones, and they may not fit into a message.
@@ -79,67 +88,58 @@ class Servicer(pb_grpc.ModelServingServicer):
     async def ListLoadedModels(
         self, request: pb.ListLoadedModelsRequest, context: grpc.aio.ServicerContext
     ) -> pb.ListLoadedModelsResponse:
-        """Lists the one model of this replica."""
-        if request.page_token:
-            raise InvalidArgument(
-                "This page token was not made by this server.",
-                reason="INVALID_FIELD",
-                metadata={"field": "page_token"},
-            )
-        replica = self._replica
-        return pb.ListLoadedModelsResponse(
-            models=[
-                pb.LoadedModel(
-                    model=replica.model.name,
-                    version=replica.model.version,
-                    state=_state(replica),
-                    context_tokens_max=replica.model.context_tokens_max,
-                    running=replica.engine.load.running,
-                    waiting=replica.admission.waiting,
-                    cache_usage=replica.engine.load.cache_usage,
-                    engine_restarts=replica.engine.restarts,
-                )
-            ]
+        """Lists what this replica holds."""
+        models, next_page_token = page(
+            self._replica.report(), request.page_size or PAGE_SIZE, request.page_token
         )
+        return pb.ListLoadedModelsResponse(
+            models=[to_loaded_model(report) for report in models], next_page_token=next_page_token
+        )
+
+    async def _read(self, request: pb.GenerateRequest, loaded: Loaded) -> Ask:
+        heavy = request.HasField("output_format") or request.ByteSize() > INLINE_BYTES_MAX
+        return await self._run(heavy, _to_ask, request, loaded.prompts, loaded.model.sampling)
 
     async def _run(self, heavy: bool, work: Callable[..., T], *arguments: Any) -> T:
         if not heavy:
             return work(*arguments)
         return await asyncio.get_running_loop().run_in_executor(self._readers, work, *arguments)
 
-    def _check_model(self, asked: str) -> None:
-        model = self._replica.model
-        if asked and asked not in (model.name, f"{model.name}@{model.version}"):
-            raise NotFound(
-                f"There is no model {asked!r} here. This replica has {model.name!r}.",
-                reason="MODEL_NOT_FOUND",
-                metadata={"model": asked},
-            )
+    def _copy(self, request: pb.GenerateRequest, choice: Choice, original: Loaded) -> None:
+        mirror = self._replica.mirror(choice)
+        # The tokens of an answer that is resumed are another version's.
+        if mirror is not None and mirror is not original and not request.resume_token_ids:
+            self._mirror.offer(original, mirror, lambda: self._read(request, mirror))
 
-    def _to_response(self, event: Event) -> pb.GenerateResponse:
-        if isinstance(event, Delta):
-            return pb.GenerateResponse(delta=self._to_delta(event))
-        if isinstance(event, Started):
-            model = self._replica.model
-            return pb.GenerateResponse(
-                started=pb.Started(
-                    model=model.name,
-                    version=model.version,
-                    prompt_tokens=event.prompt_tokens,
-                    repeatable=event.repeatable,
-                )
-            )
-        return pb.GenerateResponse(finished=_to_finished(event))
 
-    def _to_delta(self, event: Delta) -> pb.Delta:
-        delta = pb.Delta(
-            choice=event.choice, position=event.position, token_ids=event.token_ids, text=event.text
+def _to_response(event: Event, loaded: Loaded, revision: int) -> pb.GenerateResponse:
+    if isinstance(event, Delta):
+        return pb.GenerateResponse(delta=_to_delta(event, loaded.prompts.vocabulary))
+    if isinstance(event, Started):
+        version = loaded.version
+        return pb.GenerateResponse(
+            started=pb.Started(
+                model=version.key.model,
+                version=version.key.version,
+                prompt_tokens=event.prompt_tokens,
+                repeatable=event.repeatable,
+                digest=version.key.digest,
+                run_id=version.run_id,
+                dataset_digest=version.dataset_digest,
+                revision=revision,
+            )
         )
-        if event.logprobs:
-            vocabulary = self._replica.prompts.vocabulary
-            for token_id, logprob in zip(event.token_ids, event.logprobs, strict=True):
-                delta.logprobs.add(logprob=logprob, token=vocabulary.token_bytes(token_id))
-        return delta
+    return pb.GenerateResponse(finished=_to_finished(event))
+
+
+def _to_delta(event: Delta, vocabulary: Vocabulary) -> pb.Delta:
+    delta = pb.Delta(
+        choice=event.choice, position=event.position, token_ids=event.token_ids, text=event.text
+    )
+    if event.logprobs:
+        for token_id, logprob in zip(event.token_ids, event.logprobs, strict=True):
+            delta.logprobs.add(logprob=logprob, token=vocabulary.token_bytes(token_id))
+    return delta
 
 
 def _to_finished(event: Finished) -> pb.Finished:
@@ -207,14 +207,6 @@ def _encode(request: pb.GenerateRequest | pb.CountTokensRequest, prompts: Prompt
         case "text":
             return prompts.encode_text(request.text)
     return list(request.tokens.ids)
-
-
-def _state(replica: Replica) -> pb.ModelState:
-    if replica.draining:
-        return pb.MODEL_STATE_DRAINING
-    if replica.engine.failed:
-        return pb.MODEL_STATE_FAILED
-    return pb.MODEL_STATE_READY if replica.engine.ready else pb.MODEL_STATE_LOADING
 
 
 def _duration(seconds: float) -> Duration:

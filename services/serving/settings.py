@@ -1,8 +1,9 @@
 """Settings of a serving replica, read once at start from `PARLEY_SERVING_*`."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.rpc.settings import ServerSettings
@@ -13,8 +14,24 @@ class Settings(ServerSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="parley_serving_")
 
-    model_dir: Path = Field(description="Folder of the model: config, tokenizer, openvino/.")
+    model_dir: Path | None = Field(
+        None, description="Folder of the one model: config, tokenizer, openvino/."
+    )
     model_name: str = Field("", max_length=256, description="Its name; default: the folder's.")
+    registry_address: str = Field(
+        "", description="In place of a folder, the registry that says what to serve: unix:/path."
+    )
+    cache_dir: Path | None = Field(
+        None, description="Where the files of the registry's versions are kept."
+    )
+    cache_disk_gib: float = Field(20, gt=0, description="Most that these files may take, in GiB.")
+    memory_gib: float = Field(
+        0, ge=0, description="Most memory for all engines, in GiB; 0 for half of the machine's."
+    )
+    fetch_timeout_s: float = Field(1800, gt=0, description="Longest fetch of a version's files.")
+    unload_s: float = Field(
+        300, ge=0, description="Longest wait for the streams of a version that is to go."
+    )
     sequences_max: int = Field(64, ge=1, le=1024, description="Most sequences in the engine.")
     queue_sequences_max: int = Field(
         256, ge=1, description="Most sequences in the engine and waiting together."
@@ -31,10 +48,20 @@ class Settings(ServerSettings):
     messages_per_s_max: float = Field(
         400, gt=0, description="Most messages a second of all streams; tokens wait for each other."
     )
-    cache_gib: int = Field(1, ge=1, le=1024, description="Memory for the key-value cache, in GiB.")
+    cache_gib: int = Field(
+        1, ge=1, le=1024, description="Memory for each version's key-value cache, in GiB."
+    )
     threads: int = Field(0, ge=0, le=1024, description="Engine threads; 0 for one per core.")
     prefix_caching: bool = Field(False, description="Keep the cache of shared prompt beginnings.")
     load_timeout_s: float = Field(300, gt=0, description="Longest load of a model.")
     stall_s_min: float = Field(
         4, gt=0, description="Shortest silence of a working engine that counts as stuck."
     )
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        if self.registry_address and self.cache_dir is None:
+            raise ValueError("PARLEY_SERVING_CACHE_DIR must be set with a registry")
+        if (self.model_dir is None) == (not self.registry_address):
+            raise ValueError("set PARLEY_SERVING_MODEL_DIR or PARLEY_SERVING_REGISTRY_ADDRESS")
+        return self

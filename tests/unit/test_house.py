@@ -26,7 +26,7 @@ OURS = {"services", "gateway", "stack", "training", "bench", "tests"}
 SHIPPED = {"services", "gateway", "stack", "training"}
 
 # The rest of services/serving is domain: it would not know if gRPC went away.
-SERVING_EDGES = {"servicer", "__main__", "settings", "replica", "metrics"}
+SERVING_EDGES = {"servicer", "__main__", "settings", "registry_source", "listing", "metrics"}
 FRAMEWORKS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "mlflow", "airflow"}
 UNSAFE_MODULES = {"pickle", "joblib", "dill", "cloudpickle"}
 

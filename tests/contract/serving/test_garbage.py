@@ -9,7 +9,7 @@ import pytest
 from parley.serving.v1 import model_serving_pb2 as pb
 
 from services.serving.servicer import SERVICE
-from tests.contract.serving.conftest import WAIT_S
+from tests.contract.serving.server import WAIT_S
 
 Code = grpc.StatusCode
 BODIES = 10_000

@@ -12,7 +12,7 @@ from services.rpc import metrics
 from services.rpc.errors import from_rpc_error
 from services.serving.prompts import read_prompts
 from services.serving.servicer import SERVICE
-from tests.contract.serving.conftest import WAIT_S, until
+from tests.contract.serving.server import WAIT_S, until
 from tests.fakes.model import CONTEXT_TOKENS_MAX, write_model
 
 Code = grpc.StatusCode
@@ -44,7 +44,7 @@ async def test_a_whole_stream(serving):
     call = serving.generate(logprobs=True)
     started = (await call.read()).started
     assert started.model == "tiny"
-    assert started.version == serving.replica.model.version
+    assert started.version == serving.loaded.model.version
     assert (started.prompt_tokens, started.repeatable) == (2, False)
     serving.engine.step(20)
     *deltas, last = await remaining(call)
@@ -171,7 +171,7 @@ async def test_a_request_without_a_prompt_is_refused(serving):
 )
 async def test_a_template_refuses_conversations_alike(serving, tmp_path, template, code, reason):
     """For Generate and for CountTokens."""
-    serving.replica.prompts = read_prompts(write_model(tmp_path / "m", template=template))
+    serving.loaded.prompts = read_prompts(write_model(tmp_path / "m", template=template))
     count = serving.stub.CountTokens(pb.CountTokensRequest(conversation=USER), timeout=WAIT_S)
     for call in (serving.generate(conversation=USER), count):
         error = await refusal_of(call)
@@ -191,7 +191,7 @@ async def test_a_full_queue_says_when_to_come_again(serving):
     error = await refusal_of(serving.generate())
     assert (error.code, error.reason) == (Code.RESOURCE_EXHAUSTED, "QUEUE_FULL")
     assert 1 <= error.retry_after_s <= 30
-    assert serving.replica.admission.waiting == 6
+    assert serving.loaded.admission.waiting == 6
     inside.cancel()
     await until(lambda: serving.idle)
 
@@ -236,7 +236,7 @@ async def test_a_caller_that_leaves_the_queue_frees_its_place(serving):
     queued = serving.generate()
     await queued.read()
     queued.cancel()
-    await until(lambda: serving.replica.admission.waiting == 0)
+    await until(lambda: serving.loaded.admission.waiting == 0)
     assert len(serving.engine.submitted) == 2
 
 
@@ -332,7 +332,7 @@ async def test_the_loaded_model_is_listed_with_its_load(serving):
     await serving.generate(choices=3).read()
     answer = await serving.stub.ListLoadedModels(pb.ListLoadedModelsRequest(), timeout=WAIT_S)
     (model,) = answer.models
-    assert (model.model, model.version) == ("tiny", serving.replica.model.version)
+    assert (model.model, model.version) == ("tiny", serving.loaded.model.version)
     assert model.state == pb.MODEL_STATE_READY
     assert model.context_tokens_max == CONTEXT_TOKENS_MAX
     assert (model.running, model.waiting, model.engine_restarts) == (2, 1, 0)

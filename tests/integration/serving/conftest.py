@@ -14,7 +14,8 @@ import pytest_asyncio
 
 from services.serving.ask import Ask, Delta, Finished
 from services.serving.engine import Sampling
-from services.serving.replica import Replica, read_replica
+from services.serving.loaded import Loaded
+from services.serving.loader import read_folder
 from services.serving.settings import Settings
 from stack.environment.places import ROOT
 
@@ -24,10 +25,19 @@ GREEDY = Sampling(temperature=0)
 
 @pytest.fixture(scope="session")
 def tiny_model() -> Path:
-    """A model folder of about 0.2 million random weights; it seldom comes to an end.
+    """A model folder of about 0.2 million random weights; it seldom comes to an end."""
+    return made_model(seed=0)
 
-    Kept between runs as long as `training` does not change, since it takes 20 s to make.
-    """
+
+@pytest.fixture(scope="session")
+def other_model() -> Path:
+    """Another one, which answers differently."""
+    return made_model(seed=1)
+
+
+def made_model(seed: int) -> Path:
+    """Makes a tiny model, kept between runs as long as `training` does not change, since it takes
+    20 s to make."""
     from training import shapes
 
     digest = hashlib.sha256()
@@ -36,9 +46,9 @@ def tiny_model() -> Path:
     cache = Path(tempfile.gettempdir()) / f"parley-tests-{os.getuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     assert cache.stat().st_uid == os.getuid()
-    folder = cache / f"tiny-{digest.hexdigest()[:16]}"
+    folder = cache / f"tiny-{digest.hexdigest()[:16]}{f'-{seed}' if seed else ''}"
     if not folder.exists():
-        shapes.make_random_model(folder, shapes.TINY_SHAPE)
+        shapes.make_random_model(folder, shapes.TINY_SHAPE, seed)
     return folder
 
 
@@ -48,6 +58,11 @@ def settings(tiny_model: Path) -> Settings:
     return Settings(
         address="unix:unused", model_dir=tiny_model, model_name="tiny", stall_s_min=1, threads=2
     )
+
+
+def read_version(settings: Settings) -> Loaded:
+    """The version in the settings' folder."""
+    return read_folder(settings, settings.model_dir)
 
 
 @dataclass
@@ -71,9 +86,9 @@ class Answers:
 
 
 class Bench:
-    """One replica without its server."""
+    """One version without its replica."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Loaded) -> None:
         self.replica = replica
         self._changed = asyncio.Event()
         self.replica.start(self._changed.set)
@@ -103,8 +118,8 @@ class Bench:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared(settings: Settings) -> AsyncIterator[Bench]:
-    """A replica for tests that leave it as it was."""
-    made = Bench(read_replica(settings))
+    """A version for tests that leave it as it was."""
+    made = Bench(read_version(settings))
     await made.ready()
     yield made
     await made.replica.close()

@@ -48,9 +48,14 @@ class Running:
         return self.stub.Generate(request, timeout=WAIT_S)
 
     async def model(self) -> pb.LoadedModel:
-        """What the replica says of its model."""
+        """What the replica says of its only model."""
+        (model,) = (await self.models()).values()
+        return model
+
+    async def models(self) -> dict[str, pb.LoadedModel]:
+        """What the replica says of its versions."""
         listed = await self.stub.ListLoadedModels(pb.ListLoadedModelsRequest(), timeout=WAIT_S)
-        return listed.models[0]
+        return {model.version: model for model in listed.models}
 
     async def health(self) -> int:
         """What the replica says of itself."""
@@ -66,10 +71,13 @@ class Running:
 
 
 @asynccontextmanager
-async def replica(model: Path, folder: Path, **settings: object) -> AsyncIterator[Running]:
-    """Runs a replica; `settings` go to it by their names. It need not be ready."""
+async def replica(model: Path | None, folder: Path, **settings: object) -> AsyncIterator[Running]:
+    """Runs a replica of a model, or of what `settings` say; they go to it by their names. It need
+    not be ready."""
     socket, log = folder / "s.sock", folder / "serving.log"
-    told = {"address": f"unix:{socket}", "model_dir": model, "model_name": "tiny", **settings}
+    told = {"address": f"unix:{socket}", **settings}
+    if model is not None:
+        told |= {"model_dir": model, "model_name": "tiny"}
     with log.open("wb") as out:
         process = psutil.Popen(
             [sys.executable, "-m", "services.serving"],
@@ -91,7 +99,9 @@ async def replica(model: Path, folder: Path, **settings: object) -> AsyncIterato
 
 
 @asynccontextmanager
-async def ready_replica(model: Path, folder: Path, **settings: object) -> AsyncIterator[Running]:
+async def ready_replica(
+    model: Path | None, folder: Path, **settings: object
+) -> AsyncIterator[Running]:
     """Runs a replica and waits until it serves."""
     async with replica(model, folder, health_interval_s=0, drain_s=5, **settings) as running:
         await until(running.health, SERVING)

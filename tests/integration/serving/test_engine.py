@@ -9,9 +9,8 @@ import pytest
 from services.rpc.errors import InvalidArgument, ResourceExhausted, Unavailable
 from services.serving.detokenizer import Detokenizer, StopScanner
 from services.serving.engine import Format, Sampling
-from services.serving.replica import read_replica
 from services.serving.settings import Settings
-from tests.integration.serving.conftest import Bench
+from tests.integration.serving.conftest import Bench, read_version
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -133,7 +132,7 @@ async def test_a_greedy_answer_is_the_models_own(shared: Bench, tiny_model: Path
 async def test_more_answers_than_run_at_once_all_end(settings: Settings):
     """Answers that wait for their turn come out as they would alone."""
     few = settings.model_copy(update={"sequences_max": 3})
-    bench = Bench(read_replica(few))
+    bench = Bench(read_version(few))
     await bench.ready()
     asks = [bench.ask(prompt_ids=prompt, tokens_max=60) for prompt in PROMPTS]
     found = await asyncio.gather(*asks)
@@ -145,7 +144,7 @@ async def test_more_answers_than_run_at_once_all_end(settings: Settings):
 
 async def test_a_full_queue_refuses_at_once(settings: Settings):
     """What exceeds the bound is refused with a wait, and what is inside ends."""
-    bench = Bench(read_replica(settings.model_copy(update={"queue_sequences_max": 2})))
+    bench = Bench(read_version(settings.model_copy(update={"queue_sequences_max": 2})))
     await bench.ready()
     inside = [asyncio.create_task(bench.ask(tokens_max=200)) for _ in range(2)]
     await asyncio.sleep(0)
@@ -160,7 +159,7 @@ async def test_a_full_queue_refuses_at_once(settings: Settings):
 async def test_a_format_that_breaks_the_engine_is_tried_once(settings: Settings):
     """A grammar that gets past our checks is refused for its sender and from then on; what else was
     in the engine is lost, what comes then is answered."""
-    bench = Bench(read_replica(settings))
+    bench = Bench(read_version(settings))
     await bench.ready()
     form = Format("root ::= nothing_of_this_name")
     inside = asyncio.create_task(bench.ask(tokens_max=1500))

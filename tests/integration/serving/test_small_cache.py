@@ -9,10 +9,10 @@ import pytest
 from services.rpc.errors import Internal
 from services.serving.admission import Limits
 from services.serving.engine_process import EngineProcess
-from services.serving.model import read_model
+from services.serving.loaded import Loaded
 from services.serving.prompts import read_prompts
-from services.serving.replica import Replica
 from services.serving.settings import Settings
+from services.serving.source import FolderSource
 from tests.integration.serving.conftest import Bench
 
 BLOCKS, BLOCK_TOKENS = 15, 32
@@ -45,7 +45,8 @@ PROMPTS = [[310 + 7 * row + column for column in range(40)] for row in range(8)]
 @pytest.fixture
 async def small(settings: Settings) -> AsyncIterator[Bench]:
     """A replica whose engine has a small cache."""
-    model = read_model(settings.model_dir, "tiny")
+    source = FolderSource(settings.model_dir, "tiny")
+    model = source.model
     engine = EngineProcess(
         {**CONFIG, "model_dir": str(model.engine_folder)},
         stall_s_min=4,
@@ -53,7 +54,7 @@ async def small(settings: Settings) -> AsyncIterator[Bench]:
         worker=(sys.executable, "-c", WORKER),
     )
     limits = Limits(running_max=8, sequences_max=16, tokens_max=100_000)
-    bench = Bench(Replica(model, read_prompts(settings.model_dir), engine, limits))
+    bench = Bench(Loaded(source.version, model, read_prompts(settings.model_dir), engine, limits))
     await bench.ready()
     yield bench
     await bench.replica.close()
