@@ -80,6 +80,11 @@ class Home:
         return self.path / "data"
 
     @property
+    def serving_cache(self) -> Path:
+        """Model files that replicas fetched, by digest."""
+        return self.data / "serving-cache"
+
+    @property
     def login_tokens(self) -> Path:
         """One empty file per unused one-time token, named by its SHA-256."""
         return self.path / "login-tokens"

@@ -95,7 +95,7 @@ def describe(running: Running) -> dict[str, Any]:
 
 
 def _start(home: Home, replicas: int, port: int | None, teller: Narrator) -> Running:
-    picked = ports.pick(replicas, port) if port else None
+    picked = ports.pick(replicas, port, stores=True) if port else None
     if isinstance(teller, Teller):
         talk.print("Starting Parley")
     with closing(teller):

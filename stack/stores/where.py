@@ -53,7 +53,9 @@ def find(home: Home, ports: Ports, own: Own) -> Stores:
         s3_endpoint=own.s3.endpoint if own.s3 else f"http://{LOOPBACK}:{ports.s3}",
         s3_region=own.s3.region if own.s3 else REGION,
         s3_bucket=own.s3.bucket if own.s3 else BUCKET,
-        s3_credentials_file=str(own.s3.credentials_file if own.s3 else home.s3_credentials),
+        s3_credentials_file=str(
+            own.s3.credentials_file.expanduser() if own.s3 else home.s3_credentials
+        ),
         mlflow_address=own.mlflow.uri if own.mlflow else f"{UNIX}{home.socket('mlflow')}",
         mlflow_token_file=str(token.expanduser()) if token else "",
     )
