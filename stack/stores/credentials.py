@@ -28,8 +28,8 @@ def ensure(home: Home, own: Own) -> None:
     if not own.postgres:
         for role in ROLES:
             if not password_file(home, role).exists():
-                password = f"{secrets.token_urlsafe(PASSWORD_BYTES)}\n"
-                keys.write_private(password_file(home, role), password)
+                made = secrets.token_urlsafe(PASSWORD_BYTES)
+                keys.write_private(password_file(home, role), f"{made}\n")
         lines = [_line("*", "*", "*", role, password(home, role)) for role in ROLES]
         keys.write_private(home.pgpass, "".join(lines))
     else:

@@ -123,9 +123,8 @@ def _ensure_role(connection, role: str, password: str) -> None:  # noqa: ANN001 
 
     found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone()
     verb = sql.SQL("ALTER" if found else "CREATE")
-    verifier = connection.pgconn.encrypt_password(
-        password.encode(), role.encode(), "scram-sha-256"
-    ).decode()
+    # By the server's own setting, which is scram-sha-256.
+    verifier = connection.pgconn.encrypt_password(password.encode(), role.encode()).decode()
     connection.execute(
         sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, sql.Identifier(role), verifier)
     )
