@@ -55,6 +55,12 @@ class Running:
         return keys.read(self.plan.home.api_key)
 
     @property
+    def mlflow_url(self) -> str:
+        """MLflow's page, for those with the chat page's cookie or a key; empty without one here."""
+        plan = self.plan
+        return f"http://{LOOPBACK}:{plan.ports.mlflow}" if plan.has("mlflow") else ""
+
+    @property
     def mesh_address(self) -> str:
         """Where gRPC clients go."""
         return f"{LOOPBACK}:{self.plan.ports.mesh}"

@@ -7,6 +7,7 @@ import http.client
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from stack import keys
@@ -38,30 +39,35 @@ class Verdict:
 
 def look(home: Home, ports: Ports, own: Own) -> list[Verdict]:
     """Every store. Asks each at most once for each thing that Parley does with it."""
-    stores = where.find(home, ports, own)
-    found = [_postgres(home, own, "parley", stores.parley_uri)]
-    if stores.mlflow_uri:
-        found.append(_postgres(home, own, "mlflow", stores.mlflow_uri))
-    return [*found, _s3(home, own, stores), _mlflow(home, own, stores)]
+    return [check() for _, check in _checks(home, ports, own)]
+
+
+def look_at_own(home: Home, ports: Ports, own: Own) -> list[Verdict]:
+    """The user's stores alone."""
+    return [check() for is_own, check in _checks(home, ports, own) if is_own]
 
 
 def require_own(home: Home, own: Own, narrator: Narrator) -> None:
     """Raises StackError for the first store of the user's that cannot be used."""
-    stores = where.find(home, Ports(0, 0, 0, 0, ()), own)
-    looks: list[Callable[[], Verdict]] = []
-    if own.postgres:
-        looks.append(lambda: _postgres(home, own, "parley", stores.parley_uri))
-        if stores.mlflow_uri:
-            looks.append(lambda: _postgres(home, own, "mlflow", stores.mlflow_uri))
-    if own.s3:
-        looks.append(lambda: _s3(home, own, stores))
-    if own.mlflow:
-        looks.append(lambda: _mlflow(home, own, stores))
-    for one in looks:
-        verdict = one()
-        if verdict.problem:
-            raise StackError(f"{verdict.name} {verdict.problem}.", mend=verdict.mend)
-        narrator.done(verdict.name, verdict.words)
+    for is_own, check in _checks(home, Ports(0, 0, 0, 0, ()), own):
+        if not is_own:
+            continue
+        found = check()
+        if found.problem:
+            raise StackError(f"{found.name} {found.problem}.", mend=found.mend)
+        narrator.done(found.name, found.words)
+
+
+def _checks(home: Home, ports: Ports, own: Own) -> list[tuple[bool, Callable[[], Verdict]]]:
+    """A check of each store, and whether that one is the user's."""
+    stores = where.find(home, ports, own)
+    uris = {"parley": stores.parley_uri, "mlflow": stores.mlflow_uri}
+    of_postgres = [partial(_postgres, home, own, what, uri) for what, uri in uris.items() if uri]
+    return [
+        *((own.postgres is not None, check) for check in of_postgres),
+        (own.s3 is not None, partial(_s3, home, own, stores)),
+        (own.mlflow is not None, partial(_mlflow, home, own, stores)),
+    ]
 
 
 def _postgres(home: Home, own: Own, what: str, uri: str) -> Verdict:

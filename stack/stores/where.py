@@ -40,8 +40,8 @@ class Stores:
 
 def find(home: Home, ports: Ports, own: Own) -> Stores:
     """The stores of a home: the user's where `own` names one, else Parley's."""
-    parley_uri = _our_uri(home, "parley_app", "parley_db")
-    mlflow_uri = _our_uri(home, "mlflow", "mlflow_db")
+    parley_uri = our_uri(home, "parley_app", "parley_db")
+    mlflow_uri = our_uri(home, "mlflow", "mlflow_db")
     if own.postgres:
         parley_uri = without_password(own.postgres.uri_parley, home.own_pgpass)
         mlflow_uri = own.postgres.uri_mlflow
@@ -63,7 +63,7 @@ def find(home: Home, ports: Ports, own: Own) -> Stores:
 
 def admin_uri(home: Home) -> str:
     """The superuser's way into Parley's own PostgreSQL."""
-    return _our_uri(home, ADMIN, "postgres")
+    return our_uri(home, ADMIN, "postgres")
 
 
 def conninfo(uri: str) -> str:
@@ -71,7 +71,8 @@ def conninfo(uri: str) -> str:
     return make_url(uri).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def _our_uri(home: Home, role: str, database: str) -> str:
+def our_uri(home: Home, role: str, database: str) -> str:
+    """A role's way into one of our own databases."""
     query = {"host": str(home.sockets), "port": str(DEFAULT_PORT), "passfile": str(home.pgpass)}
     url = URL.create("postgresql+psycopg", username=role, database=database, query=query)
     return url.render_as_string(hide_password=False)
