@@ -1,6 +1,7 @@
 """Tells whether a program is ready by asking it, as its callers will, within a bound."""
 
 import http.client
+import socket
 import time
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def ask(probe: Probe, timeout_s: float = ANSWER_WITHIN_S) -> str:
     return _ask_health(probe, timeout_s) if probe.kind == "grpc" else _ask_http(probe, timeout_s)
 
 
+def listens(path: str) -> bool:
+    """Whether somebody listens on a unix socket; a killed program leaves its own behind."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(ANSWER_WITHIN_S)
+        try:
+            one.connect(path)
+        except OSError:
+            return False
+    return True
+
+
 def _has_ended(process: Process, first_pid: int) -> bool:
     restarted = first_pid != 0 and process.pid not in (0, first_pid)
     return restarted or process.state in ENDED | {"BACKOFF", "UNKNOWN"}
@@ -67,8 +79,8 @@ def _failure(plan: Plan, program: Program, what: str) -> StackError:
 
 
 def _ask_health(probe: Probe, timeout_s: float) -> str:
-    socket = probe.target.removeprefix("unix:")
-    if socket != probe.target and not Path(socket).exists():
+    path = probe.target.removeprefix("unix:")
+    if path != probe.target and not Path(path).exists():
         return STARTING
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -85,7 +97,7 @@ def _ask_health(probe: Probe, timeout_s: float) -> str:
 
 
 def _ask_http(probe: Probe, timeout_s: float) -> str:
-    if probe.socket and not Path(probe.socket).exists():
+    if probe.socket and not listens(probe.socket):
         return probe.waiting
     import httpx
 

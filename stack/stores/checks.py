@@ -15,6 +15,7 @@ from stack.errors import StackError
 from stack.home import Home
 from stack.ports import Ports
 from stack.progress import Narrator
+from stack.readiness import listens
 from stack.stores import probes, where
 from stack.stores.own import Own
 from stack.stores.where import UNIX, Stores
@@ -133,6 +134,8 @@ def _mlflow(home: Home, own: Own, stores: Stores) -> Verdict:
     socket = stores.mlflow_address.removeprefix(UNIX)
     uses_socket = socket != stores.mlflow_address
     base = "http://localhost" if uses_socket else stores.mlflow_address
+    if uses_socket and not listens(socket):
+        return Verdict("MLflow", base, _reached(probes.STARTING), mend)
     try:
         headers = _bearer(stores.mlflow_token_file)
     except (StackError, OSError) as error:

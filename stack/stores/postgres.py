@@ -153,6 +153,7 @@ def _make(home: Home, data: Path) -> None:
     options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
     command = [str(binary("initdb")), "-D", str(part), "-U", where.ADMIN, *options]
     log = home.log(MAKE_LOG)
+    log.touch(mode=0o600)
     with log.open("wb") as words:
         run = subprocess.run(
             namespace.wrapped([*command, f"--pwfile={password}"]),
