@@ -5,7 +5,7 @@ from stack.doctor.check import FAIL, OK, WARN, Finding
 from stack.errors import StackError
 from stack.home import Home
 from stack.ports import Ports
-from stack.stores import checks, own
+from stack.stores import checks, credentials, own
 
 NOT_RUNNING = "they are started with Parley"
 NO_PORTS = Ports(0, 0, 0, 0, ())
@@ -15,6 +15,7 @@ def all_of(home: Home) -> list[Finding]:
     """A finding for each store that can be asked now. Ours can be while Parley runs."""
     try:
         mine = own.read(home)
+        credentials.write_own(home, mine)  # the file may have changed since the last start
     except StackError as error:
         return [Finding("own stores", FAIL, error.what, error.mend)]
     running = up.find(home)

@@ -105,8 +105,9 @@ def _s3(home: Home, own: Own, stores: Stores) -> Verdict:
     words = f"{stores.s3_endpoint}, bucket {stores.s3_bucket}"
     mend = _mend(home, "[s3]" if own.s3 else "", "s3")
     target = f"{stores.s3_endpoint}/{stores.s3_bucket}"
+    asked = (target, stores.s3_credentials_file, ANSWER_WITHIN_S, stores.s3_region)
     try:
-        if problem := probes.ask_s3(target, stores.s3_credentials_file, ANSWER_WITHIN_S):
+        if problem := probes.ask_s3(*asked):
             return Verdict(name, words, _reached(problem), mend)
         _write_and_remove(stores)
     except StackError as error:

@@ -32,12 +32,16 @@ def ensure(home: Home, own: Own) -> None:
                 keys.write_private(password_file(home, role), f"{made}\n")
         lines = [_line("*", "*", "*", role, password(home, role)) for role in ROLES]
         keys.write_private(home.pgpass, "".join(lines))
-    else:
-        uris = [uri for uri in (own.postgres.uri_parley, own.postgres.uri_mlflow) if uri]
-        lines = [_own_line(make_url(uri)) for uri in uris]
-        keys.write_private(home.own_pgpass, "".join(lines))
+    write_own(home, own)
     if not own.s3 and not home.s3_credentials.exists():
         _write_s3(home.s3_credentials)
+
+
+def write_own(home: Home, own: Own) -> None:
+    """Writes the passwords of the user's databases to where libpq finds them."""
+    if own.postgres:
+        uris = [uri for uri in (own.postgres.uri_parley, own.postgres.uri_mlflow) if uri]
+        keys.write_private(home.own_pgpass, "".join(_own_line(make_url(uri)) for uri in uris))
 
 
 def password_file(home: Home, role: str) -> Path:

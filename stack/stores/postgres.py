@@ -175,15 +175,14 @@ def _make(home: Home, data: Path) -> None:
 
 
 def _forget_the_dead(data: Path) -> None:
-    """Removes the pid file of a server that is gone: after a reboot its pid may be another's, and
-    PostgreSQL would take that one for a server."""
+    """Removes a pid file whose pid is another program's by now, as after a reboot: PostgreSQL would
+    take that one for a server. With any other file it copes itself."""
     import psutil
 
     path = data / "postmaster.pid"
     try:
         pid = int(path.read_text().splitlines()[0])
-        alive = psutil.Process(pid).name() == "postgres"
+        if psutil.Process(pid).name() != "postgres":
+            path.unlink()
     except (FileNotFoundError, psutil.NoSuchProcess, ValueError, IndexError):
-        alive = False
-    if not alive:
-        path.unlink(missing_ok=True)
+        return

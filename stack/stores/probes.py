@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from stack.stores import credentials
+from stack.stores.where import REGION
 
 if TYPE_CHECKING:
     from minio import Minio
@@ -36,14 +37,14 @@ def ask_postgres(conninfo: str, timeout_s: float) -> str:
     return ""
 
 
-def ask_s3(target: str, key_file: str, timeout_s: float) -> str:
+def ask_s3(target: str, key_file: str, timeout_s: float, region: str = REGION) -> str:
     """Whether the server at `target` (endpoint/bucket) takes the keys and has the bucket."""
     import urllib3
     from minio.error import MinioException, S3Error
 
     endpoint, _, bucket = target.rpartition("/")
     try:
-        there = s3_client(endpoint, Path(key_file), timeout_s).bucket_exists(bucket)
+        there = s3_client(endpoint, Path(key_file), timeout_s, region).bucket_exists(bucket)
     except S3Error as error:
         return REFUSALS.get(error.code, f"answers {error.code}")
     except urllib3.exceptions.HTTPError:

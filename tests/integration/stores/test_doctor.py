@@ -4,7 +4,7 @@ import pytest
 
 from stack.doctor import stores as doctor
 from stack.home import Home
-from stack.stores import checks, own
+from stack.stores import checks, credentials, own
 
 from .stacks import start
 
@@ -32,9 +32,6 @@ def findings(home: Home, text: str) -> dict[str, str]:
     """What doctor says of each store that `text` names, by name."""
     home.own_stores.write_text(text)
     home.own_stores.chmod(0o600)
-    from stack.stores import credentials
-
-    credentials.ensure(home, own.read(home))
     return {one.name: f"{one.verdict}: {one.words} {one.mend}" for one in doctor.all_of(home)}
 
 
@@ -61,8 +58,6 @@ def test_a_wrong_password_is_told_apart(running, mine):
 
 def test_a_missing_database_is_told_apart(running, mine):
     """Not the password's fault."""
-    from stack.stores import credentials
-
     password = credentials.password(running.plan.home, "parley_app")
     text = postgres_at(running.plan.home, password, "nowhere")
     found = findings(mine, text)["PostgreSQL (parley)"]
