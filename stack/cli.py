@@ -12,7 +12,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from stack.commands import develop, life, observe, talk
+from stack.commands import database, develop, life, observe, talk
 from stack.environment.places import Places
 from stack.errors import Exit, StackError
 from stack.words import show_error
@@ -83,7 +83,7 @@ def _options(
     """Options of the whole."""
 
 
-for module in (life, observe, talk, develop):
+for module in (life, observe, talk, database, develop):
     module.add_to(app)
 
 

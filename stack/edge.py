@@ -37,6 +37,9 @@ def write_config(plan: Plan) -> None:
         edge_clients={"api": api_key},
         mesh_clients={"api": api_key, "gateway": keys.read(home.mesh_key)},
         page_key=keys.read(home.page_key),
+        registry_address=f"{UNIX}{home.socket('registry')}" if plan.has("registry") else "",
+        mlflow_address=f"{UNIX}{home.socket('mlflow')}" if plan.has("mlflow") else "",
+        mlflow_port=plan.ports.mlflow,
     )
     keys.write_private(home.envoy_config, build_bootstrap(topology))
 

@@ -36,7 +36,7 @@ class Home:
 
     @property
     def secrets(self) -> Path:
-        """The three keys, one file each."""
+        """Keys and passwords, one file each."""
         return self.path / "secrets"
 
     @property
@@ -53,6 +53,36 @@ class Home:
     def mesh_key(self) -> Path:
         """What the facade shows to the mesh listener."""
         return self.secrets / "mesh_key"
+
+    @property
+    def pgpass(self) -> Path:
+        """Passwords of our own PostgreSQL, as libpq reads them."""
+        return self.secrets / "pgpass"
+
+    @property
+    def own_pgpass(self) -> Path:
+        """Passwords of the user's PostgreSQL, as libpq reads them."""
+        return self.secrets / "pgpass_own"
+
+    @property
+    def s3_credentials(self) -> Path:
+        """Keys of our own object store, as the AWS SDKs read them."""
+        return self.secrets / "s3_credentials"
+
+    @property
+    def own_stores(self) -> Path:
+        """The user's file that names their own stores: parley.toml."""
+        return self.path / "parley.toml"
+
+    @property
+    def data(self) -> Path:
+        """What the stores keep."""
+        return self.path / "data"
+
+    @property
+    def serving_cache(self) -> Path:
+        """Model files that replicas fetched, by digest."""
+        return self.data / "serving-cache"
 
     @property
     def login_tokens(self) -> Path:
@@ -118,6 +148,7 @@ class Home:
         private_folder(self.path)
         for folder in (self.secrets, self.login_tokens, self.path / "models", self.run, self.logs):
             private_folder(folder)
+        private_folder(self.data)
         private_folder(self.sockets)
 
 

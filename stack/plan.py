@@ -17,6 +17,8 @@ DRAIN_S = 20.0
 STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
+# Waves. The first two are empty where one folder is served.
+STORES, REGISTRY, SERVING, GATEWAY, EDGE = range(5)
 
 
 @dataclass(frozen=True)
@@ -24,15 +26,20 @@ class Probe:
     """One sign of readiness.
 
     Args:
-        kind: "grpc" asks health v1 at `target`; "http" wants a 200 from the URL `target`.
+        kind: "grpc" asks health v1 at `target`; "http" wants a 200 from the URL `target`;
+            "postgres" asks one query of the connection `target`; "s3" wants the bucket
+            `target` (endpoint/bucket) to be there.
         socket: for "http", the unix socket to go through; empty for TCP.
-        key_file: for "http", the file whose key goes along as a bearer; empty for none.
+        key_file: for "http", the file whose key goes along as a bearer; for "s3", the file of the
+            keys; empty for none.
+        waiting: what the program is at while it answers nothing good yet.
     """
 
-    kind: Literal["grpc", "http"]
+    kind: Literal["grpc", "http", "postgres", "s3"]
     target: str
     socket: str = ""
     key_file: str = ""
+    waiting: str = "starting"
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Program:
 
     Args:
         ready_within_s: how long `up` waits for all `probes`.
-        stop_within_s: how long it has from SIGTERM on, before it is killed.
+        stop_within_s: how long it has from its stop signal on, before it is killed.
+        stop_signal: what asks it to end, without "SIG".
         drain_socket: Envoy's admin socket, through which it is drained before it is stopped.
     """
 
@@ -52,17 +60,21 @@ class Program:
     probes: tuple[Probe, ...] = ()
     ready_within_s: float = 60.0
     stop_within_s: float = 10.0
+    stop_signal: Literal["TERM", "INT"] = "TERM"
     drain_socket: str = ""
     drain_within_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One whole stack on this machine."""
+    """One whole stack on this machine.
+
+    `model_dir` is the one folder that it serves, or None where a registry says what is served.
+    """
 
     home: Home
     ports: Ports
-    model_dir: Path
+    model_dir: Path | None
     programs: tuple[Program, ...]
 
     def waves(self) -> list[list[Program]]:
@@ -77,6 +89,10 @@ class Plan:
                 return program
         raise KeyError(name)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a program of that name."""
+        return any(program.name == name for program in self.programs)
+
     def replicas(self) -> list[str]:
         """Names of the serving replicas."""
         return [p.name for p in self.programs if p.name.startswith("serving-")]
@@ -90,7 +106,7 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
         plain = dataclasses.asdict(self)
-        return {**plain, "home": str(self.home.path), "model_dir": str(self.model_dir)}
+        return {**plain, "home": str(self.home.path), "model_dir": str(self.model_dir or "")}
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "Plan":
@@ -100,7 +116,7 @@ class Plan:
         return cls(
             home=Home(Path(values["home"])),
             ports=Ports(**ports),
-            model_dir=Path(values["model_dir"]),
+            model_dir=Path(values["model_dir"]) if values["model_dir"] else None,
             programs=tuple(_program(program) for program in values["programs"]),
         )
 
@@ -110,30 +126,44 @@ def build(
     *,
     ports: Ports,
     replicas: int,
-    model_dir: Path,
+    model_dir: Path | None,
     chat_dir: Path,
     envoy: Sequence[str],
+    backing: Sequence[Program] = (),
 ) -> Plan:
-    """Plans `replicas` of serving, then the gateway, then Envoy (`envoy` is its command)."""
+    """Plans `replicas` of serving, then the gateway, then Envoy (`envoy` is its command).
+
+    They serve `model_dir`; where it is None, what the registry says, which is one of `backing`: the
+    stores and the registry.
+    """
     serving = [_serving(home, ports, index, model_dir) for index in range(replicas)]
-    programs = (*serving, _gateway(home, ports, chat_dir), _envoy(home, ports, envoy))
-    return Plan(home, ports, model_dir, programs)
+    edge = _envoy(home, ports, envoy)
+    plan = Plan(home, ports, model_dir, (*backing, *serving, _gateway(home, ports, chat_dir), edge))
+    if not plan.has("mlflow"):
+        return plan
+    page = f"http://{LOOPBACK}:{ports.mlflow}/health"
+    probes = (*edge.probes, Probe("http", page, key_file=str(home.api_key)))
+    return plan.with_program(dataclasses.replace(edge, probes=probes))
 
 
-def _serving(home: Home, ports: Ports, index: int, model_dir: Path) -> Program:
+def _serving(home: Home, ports: Ports, index: int, model_dir: Path | None) -> Program:
     name = f"serving-{index}"
     address = f"unix:{home.socket(name)}"
+    source = {
+        "PARLEY_SERVING_REGISTRY_ADDRESS": f"unix:{home.socket('registry')}",
+        "PARLEY_SERVING_CACHE_DIR": str(home.serving_cache),
+    }
     return Program(
         name=name,
-        wave=0,
+        wave=SERVING,
         command=(sys.executable, "-m", "services.serving"),
         environment={
             "PARLEY_SERVING_ADDRESS": address,
             "PARLEY_SERVING_METRICS_PORT": str(ports.serving_metrics[index]),
             "PARLEY_SERVING_DRAIN_S": str(DRAIN_S),
-            "PARLEY_SERVING_MODEL_DIR": str(model_dir),
+            **({"PARLEY_SERVING_MODEL_DIR": str(model_dir)} if model_dir else source),
         },
-        probes=(Probe("grpc", address),),
+        probes=(Probe("grpc", address, waiting="loading the model"),),
         ready_within_s=180,
         stop_within_s=DRAIN_S + STOP_MARGIN_S,
     )
@@ -143,7 +173,7 @@ def _gateway(home: Home, ports: Ports, chat_dir: Path) -> Program:
     socket = home.socket("gateway")
     return Program(
         name="gateway",
-        wave=1,
+        wave=GATEWAY,
         command=(sys.executable, "-m", "gateway"),
         environment={
             "PARLEY_GATEWAY_ADDRESS": f"unix:{socket}",
@@ -164,7 +194,7 @@ def _envoy(home: Home, ports: Ports, command: Sequence[str]) -> Program:
     edge = f"http://{LOOPBACK}:{ports.edge}"
     return Program(
         name="envoy",
-        wave=2,
+        wave=EDGE,
         command=tuple(command),
         probes=(
             Probe("http", "http://localhost/ready", socket=str(home.socket(ENVOY_ADMIN))),

@@ -1,5 +1,6 @@
 """Picks loopback ports: the usual ones, or the next free ones where those are taken."""
 
+import dataclasses
 import socket
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -10,22 +11,31 @@ from stack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
 EDGE, MESH, STATS, GATEWAY_METRICS, SERVING_METRICS = 8080, 8081, 8082, 8083, 8084
+REGISTRY_METRICS, MLFLOW, S3 = 8100, 5000, 9000
 TRIES_MAX = 500
 
 
 @dataclass(frozen=True)
 class Ports:
-    """The loopback ports of one stack; `serving_metrics` has one per replica."""
+    """The loopback ports of one stack; `serving_metrics` has one per replica.
+
+    The last three are 0 in a stack without stores.
+    """
 
     edge: int
     mesh: int
     stats: int
     gateway_metrics: int
     serving_metrics: tuple[int, ...]
+    registry_metrics: int = 0
+    mlflow: int = 0
+    s3: int = 0
 
     def all(self) -> tuple[int, ...]:
         """Every port, each once."""
-        return (self.edge, self.mesh, self.stats, self.gateway_metrics, *self.serving_metrics)
+        stores = (port for port in (self.registry_metrics, self.mlflow, self.s3) if port)
+        metrics = (self.gateway_metrics, *self.serving_metrics)
+        return (self.edge, self.mesh, self.stats, *metrics, *stores)
 
 
 def is_free(port: int) -> bool:
@@ -51,8 +61,9 @@ def next_free(wanted: int, taken: Collection[int] = ()) -> int:
     raise StackError(f"No port from {wanted} on is free.", mend="Name one with: ./parley up --port")
 
 
-def pick(replicas: int, edge: int | None = None) -> Ports:
-    """Ports for a stack of `replicas`. A named `edge` port is that one or a StackError."""
+def pick(replicas: int, edge: int | None = None, *, stores: bool = False) -> Ports:
+    """Ports for a stack of `replicas`, with `stores` or without. A named `edge` port is that one or
+    a StackError."""
     if edge is not None and not is_free(edge):
         by = holder(edge)
         raise StackError(
@@ -63,7 +74,12 @@ def pick(replicas: int, edge: int | None = None) -> Ports:
     wanted = (MESH, STATS, GATEWAY_METRICS, *range(SERVING_METRICS, SERVING_METRICS + replicas))
     for port in wanted:
         taken.append(next_free(port, taken))
-    return Ports(taken[0], taken[1], taken[2], taken[3], tuple(taken[4:]))
+    picked = Ports(taken[0], taken[1], taken[2], taken[3], tuple(taken[4:]))
+    if not stores:
+        return picked
+    for port in (REGISTRY_METRICS, MLFLOW, S3):
+        taken.append(next_free(port, taken))
+    return dataclasses.replace(picked, registry_metrics=taken[-3], mlflow=taken[-2], s3=taken[-1])
 
 
 def holder(port: int) -> str:

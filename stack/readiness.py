@@ -1,6 +1,7 @@
 """Tells whether a program is ready by asking it, as its callers will, within a bound."""
 
 import http.client
+import socket
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from stack.supervisor import ENDED, Process, Supervisor
 
 POLL_S = 0.05
 ANSWER_WITHIN_S = 5.0
+STARTING = "starting"
 
 
 def wait(plan: Plan, program: Program, supervisor: Supervisor, narrator: Narrator) -> None:
@@ -40,7 +42,26 @@ def wait(plan: Plan, program: Program, supervisor: Supervisor, narrator: Narrato
 
 def ask(probe: Probe, timeout_s: float = ANSWER_WITHIN_S) -> str:
     """Empty when the probe finds the program ready, else what it is still at."""
+    if probe.kind == "postgres":
+        from stack.stores.probes import ask_postgres
+
+        return ask_postgres(probe.target, timeout_s)
+    if probe.kind == "s3":
+        from stack.stores.probes import ask_s3
+
+        return ask_s3(probe.target, probe.key_file, timeout_s)
     return _ask_health(probe, timeout_s) if probe.kind == "grpc" else _ask_http(probe, timeout_s)
+
+
+def listens(path: str) -> bool:
+    """Whether somebody listens on a unix socket; a killed program leaves its own behind."""
+    with socket.socket(socket.AF_UNIX) as one:
+        one.settimeout(ANSWER_WITHIN_S)
+        try:
+            one.connect(path)
+        except OSError:
+            return False
+    return True
 
 
 def _has_ended(process: Process, first_pid: int) -> bool:
@@ -58,9 +79,9 @@ def _failure(plan: Plan, program: Program, what: str) -> StackError:
 
 
 def _ask_health(probe: Probe, timeout_s: float) -> str:
-    socket = probe.target.removeprefix("unix:")
-    if socket != probe.target and not Path(socket).exists():
-        return "starting"
+    path = probe.target.removeprefix("unix:")
+    if path != probe.target and not Path(path).exists():
+        return STARTING
     import grpc
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -71,13 +92,13 @@ def _ask_health(probe: Probe, timeout_s: float) -> str:
             stub = health_pb2_grpc.HealthStub(channel)
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s)
         except grpc.RpcError:
-            return "starting"
-    return "" if answer.status == answer.SERVING else "loading the model"
+            return STARTING
+    return "" if answer.status == answer.SERVING else probe.waiting
 
 
 def _ask_http(probe: Probe, timeout_s: float) -> str:
-    if probe.socket and not Path(probe.socket).exists():
-        return "starting"
+    if probe.socket and not listens(probe.socket):
+        return probe.waiting
     import httpx
 
     headers = {}
@@ -88,7 +109,7 @@ def _ask_http(probe: Probe, timeout_s: float) -> str:
         with httpx.Client(transport=transport, trust_env=False) as client:
             answer = client.get(probe.target, headers=headers, timeout=timeout_s)
     except httpx.HTTPError:
-        return "starting"
+        return probe.waiting
     if answer.status_code == http.client.OK:
         return ""
     return f"answers {answer.status_code}"

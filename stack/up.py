@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack import edge, keys, leftovers, plan, ports, readiness, record, starter, supervisor_conf
+from stack import edge, keys, leftovers, plan, ports, readiness, record, supervisor_conf
 from stack.down import stop_all, sweep
 from stack.environment.places import ROOT
 from stack.errors import Exit, StackError
 from stack.home import Home
-from stack.plan import Plan
+from stack.plan import Plan, Program
 from stack.ports import LOOPBACK, Ports
 from stack.progress import Narrator, Silent
 from stack.supervisor import Supervisor
@@ -25,6 +25,11 @@ LOCK_WAIT_S = 600.0
 LAUNCH_WAIT_S = 15.0
 POLL_S = 0.05
 SILENT = Silent()
+Step = Callable[[Plan, int], None]
+
+
+def nothing(planned: Plan, wave: int) -> None:
+    """A step that does nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,12 @@ class Running:
         return keys.read(self.plan.home.api_key)
 
     @property
+    def mlflow_url(self) -> str:
+        """MLflow's page, for those with the chat page's cookie or a key; empty without one here."""
+        plan = self.plan
+        return f"http://{LOOPBACK}:{plan.ports.mlflow}" if plan.has("mlflow") else ""
+
+    @property
     def mesh_address(self) -> str:
         """Where gRPC clients go."""
         return f"{LOOPBACK}:{self.plan.ports.mesh}"
@@ -71,7 +82,8 @@ def start(
 
     Args:
         replicas: serving processes, 1 to 16.
-        model_dir: the model to serve; the starter model by default, made when it is missing.
+        model_dir: the one model to serve, without stores and registry; by default there are both,
+            and the registry says what is served.
         ports: loopback ports; picked when None.
 
     Raises StackError when something fails or is interrupted; all that was started is stopped then.
@@ -80,8 +92,18 @@ def start(
     def make_plan() -> Plan:
         return prepare(home, replicas, model_dir, ports, progress)
 
-    # Envoy's many messages take seconds to import: time that the replicas need anyway.
-    return start_with(home, make_plan, progress, alongside=edge.write_config)
+    def meanwhile(planned: Plan, wave: int) -> None:
+        # Envoy's many messages take seconds to import: time that MLflow or replicas need anyway.
+        if wave == (plan.SERVING if planned.model_dir else plan.REGISTRY):
+            edge.write_config(planned)
+
+    def when_ready(planned: Plan, wave: int) -> None:
+        if not planned.model_dir:
+            from stack.stores import life
+
+            life.after_wave(planned, wave, progress)
+
+    return start_with(home, make_plan, progress, meanwhile=meanwhile, when_ready=when_ready)
 
 
 def start_with(
@@ -89,19 +111,20 @@ def start_with(
     make_plan: Callable[[], Plan],
     progress: Narrator = SILENT,
     *,
-    alongside: Callable[[Plan], None] = lambda plan: None,
+    meanwhile: Step = nothing,
+    when_ready: Step = nothing,
 ) -> Running:
     """Starts what `make_plan` plans, unless a stack runs in `home` already; else as `start`.
 
-    `make_plan` is called while the home's lock is held and its folders are there; `alongside` is
-    called while the programs of the first wave start.
+    `make_plan` is called while the home's lock is held and its folders are there; `meanwhile` is
+    called while the programs of each wave start, `when_ready` when they are ready, with its number.
     """
     home.prepare()
     with holding(home, progress):
         if running := find(home):
             return running
         mend(home, progress)
-        return _start_plan(make_plan(), progress, alongside)
+        return _start_plan(make_plan(), progress, meanwhile, when_ready)
 
 
 def prepare(
@@ -111,36 +134,46 @@ def prepare(
     named: Ports | None = None,
     progress: Narrator = SILENT,
 ) -> Plan:
-    """Makes the keys and, where needed, the starter model; plans the stack. Starts nothing."""
+    """Makes the secrets and, without `model_dir`, the stores' files; plans the stack. Starts
+    nothing."""
     keys.ensure(home)
-    if model_dir is None and not starter.is_made(home):
-        starter.make(home, progress)
+    picked = named or ports.pick(replicas, stores=model_dir is None)
     return plan.build(
         home,
-        ports=named or ports.pick(replicas),
+        ports=picked,
         replicas=replicas,
-        model_dir=model_dir or home.starter_model,
+        model_dir=model_dir,
         chat_dir=ROOT / "chat" / "dist",
         envoy=edge.command(home),
+        backing=() if model_dir else _backing(home, picked, progress),
     )
 
 
-def _start_plan(planned: Plan, progress: Narrator, alongside: Callable[[Plan], None]) -> Running:
+def _backing(home: Home, picked: Ports, progress: Narrator) -> tuple[Program, ...]:
+    """The stores and the registry, with what they need in place."""
+    from stack.stores import life, own  # they bring packages that no other command waits for
+
+    mine = own.read(home)
+    life.prepare(home, mine, progress)
+    return life.programs(home, picked, mine)
+
+
+def _start_plan(planned: Plan, progress: Narrator, meanwhile: Step, when_ready: Step) -> Running:
     """Starts exactly this plan, wave by wave; stops all of it again when one part fails."""
     supervisor = Supervisor(planned.home)
     keys.write_private(planned.home.supervisor_config, supervisor_conf.render(planned))
     record.write(planned, record.STARTING)
     try:
         _launch(supervisor)
-        for number, wave in enumerate(planned.waves()):
+        for wave in planned.waves():
             began = time.monotonic()
             for program in wave:
                 supervisor.start(program.name)
-            if number == 0:
-                alongside(planned)
+            meanwhile(planned, wave[0].wave)
             for program in wave:
                 readiness.wait(planned, program, supervisor, progress)
                 progress.done(program.name, f"ready in {time.monotonic() - began:.1f} s")
+            when_ready(planned, wave[0].wave)
     except BaseException:
         progress.note("Stopping what was started.")
         stop_all(planned, SILENT)

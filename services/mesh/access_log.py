@@ -42,6 +42,11 @@ def mesh_log() -> AccessLog:
     return _log({"listener": "mesh", **COMMON_FIELDS, **MESH_FIELDS})
 
 
+def mlflow_log() -> AccessLog:
+    """MLflow's listener's log."""
+    return _log({"listener": "mlflow", **COMMON_FIELDS})
+
+
 def _log(fields: dict[str, str]) -> AccessLog:
     log_format = SubstitutionFormatString(
         json_format=struct(fields),

@@ -31,7 +31,12 @@ from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.
 from envoy_data_plane.envoy.extensions.resource_monitors.fixed_heap.v3 import FixedHeapConfig
 
 from services.mesh.clusters import static_clusters
-from services.mesh.listeners import edge_listener, mesh_listener, stats_listener
+from services.mesh.listeners import (
+    edge_listener,
+    mesh_listener,
+    mlflow_listener,
+    stats_listener,
+)
 from services.mesh.routes import SERVING, SERVING_SERVICE, mesh_routes
 from services.mesh.topology import Limits, Topology
 from services.mesh.typed import address, pack, seconds, struct
@@ -65,7 +70,11 @@ def build_bootstrap(topology: Topology) -> str:
 
     Raises ValueError for an address that is neither `unix:/path` nor `ip:port`.
     """
-    routes = mesh_routes(SERVING, topology.limits)
+    has_registry = bool(topology.registry_address)
+    routes = mesh_routes(SERVING, topology.limits, registry=has_registry)
+    listeners = [edge_listener(topology), mesh_listener(topology, routes), stats_listener(topology)]
+    if topology.mlflow_address:
+        listeners.append(mlflow_listener(topology))
     bootstrap = Bootstrap(
         node=Node(id="envoy-0", cluster="parley"),
         admin=Admin(
@@ -73,11 +82,7 @@ def build_bootstrap(topology: Topology) -> str:
             ignore_global_conn_limit=True,
         ),
         static_resources=BootstrapStaticResources(
-            listeners=[
-                edge_listener(topology),
-                mesh_listener(topology, routes),
-                stats_listener(topology),
-            ],
+            listeners=listeners,
             clusters=static_clusters(topology),
         ),
         overload_manager=_overload(topology.limits),

@@ -1,4 +1,5 @@
-"""What stands behind the listeners: the facade, the serving replicas, Envoy's own admin.
+"""What stands behind the listeners: the facade, the serving replicas, the registry, MLflow, Envoy's
+own admin.
 
 No cluster retries: one layer does, the facade, which alone knows what was sent already.
 """
@@ -35,7 +36,15 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
-from services.mesh.routes import ADMIN, GATEWAY, SERVING, SERVING_SERVICE
+from services.mesh.routes import (
+    ADMIN,
+    GATEWAY,
+    MLFLOW,
+    REGISTRY,
+    REGISTRY_SERVICE,
+    SERVING,
+    SERVING_SERVICE,
+)
 from services.mesh.topology import Limits, Replica, Topology
 from services.mesh.typed import address, pack, seconds
 
@@ -44,22 +53,21 @@ BUFFER_BYTES = 32 << 10
 STREAM_WINDOW_BYTES = 64 << 10
 CONNECTION_WINDOW_BYTES = 1 << 20
 # uvicorn hangs up after 5 s without a request; Envoy must be first, or a request meets the end.
-GATEWAY_IDLE_S = 4.0
+UVICORN_IDLE_S = 4.0
 # Our gRPC servers take a ping each 5 s and hang up on a peer that pings more often.
 PING_EVERY_S = 6.0
 PING_WAIT_S = 3.0
 UPSTREAM_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
-def gateway_cluster(topology: Topology) -> Cluster:
-    """The facade, over HTTP/1.1."""
+def http_cluster(name: str, address: str, limits: Limits) -> Cluster:
+    """A server of uvicorn's, over HTTP/1.1: the facade, or MLflow."""
     protocol = UpstreamProtocol(
-        common_http_protocol_options=HttpProtocolOptions(idle_timeout=seconds(GATEWAY_IDLE_S)),
+        common_http_protocol_options=HttpProtocolOptions(idle_timeout=seconds(UVICORN_IDLE_S)),
         explicit_http_config=ExplicitHttp(http_protocol_options=Http1ProtocolOptions()),
     )
-    members = (Replica(GATEWAY, topology.gateway_address),)
-    cluster = _cluster(GATEWAY, members, protocol)
-    cluster.circuit_breakers = _breakers(topology.limits.connections_max)
+    cluster = _cluster(name, (Replica(name, address),), protocol)
+    cluster.circuit_breakers = _breakers(limits.connections_max)
     return cluster
 
 
@@ -69,16 +77,15 @@ def serving_cluster(name: str, replicas: tuple[Replica, ...], limits: Limits) ->
     A stream's cost is its length, so the count of open streams is the load. Where no replica is
     healthy the call fails at once instead of trying one that is not.
     """
-    protocol = UpstreamProtocol(
-        explicit_http_config=ExplicitHttp(http2_protocol_options=_serving_http2(limits))
-    )
-    cluster = _cluster(name, replicas, protocol)
+    cluster = _grpc_cluster(name, replicas, SERVING_SERVICE, limits)
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
-    cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
-    cluster.health_checks = [_serving_health()]
     cluster.outlier_detection = _outliers()
-    cluster.circuit_breakers = _breakers(limits.mesh_streams_max)
     return cluster
+
+
+def registry_cluster(address: str, limits: Limits) -> Cluster:
+    """The registry, over HTTP/2. While it is not healthy a call fails at once."""
+    return _grpc_cluster(REGISTRY, (Replica(REGISTRY, address),), REGISTRY_SERVICE, limits)
 
 
 def admin_cluster(topology: Topology) -> Cluster:
@@ -91,8 +98,29 @@ def admin_cluster(topology: Topology) -> Cluster:
 
 def static_clusters(topology: Topology) -> list[Cluster]:
     """All clusters of a mesh whose replicas are known when Envoy starts."""
-    serving = serving_cluster(SERVING, topology.replicas, topology.limits)
-    return [gateway_cluster(topology), serving, admin_cluster(topology)]
+    limits = topology.limits
+    clusters = [
+        http_cluster(GATEWAY, topology.gateway_address, limits),
+        serving_cluster(SERVING, topology.replicas, limits),
+        admin_cluster(topology),
+    ]
+    if topology.registry_address:
+        clusters.append(registry_cluster(topology.registry_address, limits))
+    if topology.mlflow_address:
+        clusters.append(http_cluster(MLFLOW, topology.mlflow_address, limits))
+    return clusters
+
+
+def _grpc_cluster(name: str, members: tuple[Replica, ...], service: str, limits: Limits) -> Cluster:
+    """Our gRPC servers, of which only those that say that they serve take calls."""
+    protocol = UpstreamProtocol(
+        explicit_http_config=ExplicitHttp(http2_protocol_options=_grpc_http2(limits))
+    )
+    cluster = _cluster(name, members, protocol)
+    cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
+    cluster.health_checks = [_health(service)]
+    cluster.circuit_breakers = _breakers(limits.mesh_streams_max)
+    return cluster
 
 
 def _cluster(name: str, members: tuple[Replica, ...], protocol: UpstreamProtocol) -> Cluster:
@@ -114,7 +142,7 @@ def _cluster(name: str, members: tuple[Replica, ...], protocol: UpstreamProtocol
     )
 
 
-def _serving_http2(limits: Limits) -> Http2ProtocolOptions:
+def _grpc_http2(limits: Limits) -> Http2ProtocolOptions:
     return Http2ProtocolOptions(
         max_concurrent_streams=limits.mesh_streams_max,
         initial_stream_window_size=STREAM_WINDOW_BYTES,
@@ -125,8 +153,8 @@ def _serving_http2(limits: Limits) -> Http2ProtocolOptions:
     )
 
 
-def _serving_health() -> HealthCheck:
-    """Asks each replica every second; a dead one is asked more often, to be back soon."""
+def _health(service: str) -> HealthCheck:
+    """Asks each member every second; a dead one is asked more often, to be back soon."""
     return HealthCheck(
         timeout=seconds(1),
         interval=seconds(1),
@@ -135,7 +163,7 @@ def _serving_health() -> HealthCheck:
         unhealthy_edge_interval=seconds(0.25),
         unhealthy_threshold=2,
         healthy_threshold=1,
-        grpc_health_check=HealthCheckGrpcHealthCheck(service_name=SERVING_SERVICE),
+        grpc_health_check=HealthCheckGrpcHealthCheck(service_name=service),
     )
 
 

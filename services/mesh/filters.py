@@ -3,7 +3,7 @@
 Knows keys and bounds as values; which routes go without a key is for `routes.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from envoy_data_plane.envoy.config.common.mutation_rules.v3 import (
     HeaderMutation,
@@ -38,13 +38,15 @@ API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 CLIENT_HEADER = "x-parley-client"
 SESSION_COOKIE = "parley_session"
 OUR_HEADERS = ("x-parley-", "x-envoy-")
+# In the mesh one header passes: whom the facade calls for. Only the facade's is believed.
+OUR_MESH_HEADERS = (CLIENT_HEADER, "x-envoy-")
 KEY_HEADERS = ("authorization", "x-api-key")
 SERVING_METHODS = ("Generate", "CountTokens", "ListLoadedModels")
 
 
-def forget_our_headers() -> TypedExtensionConfig:
+def forget_headers(prefixes: Sequence[str] = OUR_HEADERS) -> TypedExtensionConfig:
     """Removes, before anything reads them, headers that only this proxy may set."""
-    matchers = [StringMatcher(prefix=prefix, ignore_case=True) for prefix in OUR_HEADERS]
+    matchers = [StringMatcher(prefix=prefix, ignore_case=True) for prefix in prefixes]
     rules = [
         HeaderMutation(remove_on_match=HeaderMutationRemoveOnMatch(key_matcher=matcher))
         for matcher in matchers

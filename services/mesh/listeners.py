@@ -1,4 +1,5 @@
-"""Envoy's listeners: the edge (HTTP, SDKs and the page), the mesh (gRPC), the stats (read-only).
+"""Envoy's listeners: the edge (HTTP, SDKs and the page), the mesh (gRPC), MLflow's page and API,
+the stats (read-only).
 
 All are of 127.0.0.1. Where requests go is for `routes.py`; this file holds how they are taken in.
 The values follow Envoy's guide for edge proxies.
@@ -16,15 +17,16 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManager,
     HttpConnectionManagerCodecType,
     HttpConnectionManagerPathWithEscapedSlashesAction,
+    HttpFilter,
     RequestIdExtension,
 )
 from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
 
 from services.mesh import filters
-from services.mesh.access_log import edge_log, mesh_log
+from services.mesh.access_log import edge_log, mesh_log, mlflow_log
 from services.mesh.clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES
-from services.mesh.replies import edge_replies, mesh_replies
-from services.mesh.routes import SERVING_SERVICE, edge_routes, stats_routes
+from services.mesh.replies import edge_replies, mesh_replies, mlflow_replies
+from services.mesh.routes import SERVING_SERVICE, edge_routes, mlflow_routes, stats_routes
 from services.mesh.topology import Limits, Topology
 from services.mesh.typed import loopback, pack, seconds
 
@@ -47,7 +49,7 @@ def edge_listener(topology: Topology) -> Listener:
     manager.local_reply_config = edge_replies()
     manager.http_filters = [
         filters.rate_limit(limits),
-        filters.key_auth({**topology.edge_clients, "page": topology.page_key}, cookie=True),
+        _edge_keys(topology),
         filters.router(),
     ]
     return _listener("edge", topology.edge_port, manager, limits)
@@ -61,6 +63,7 @@ def mesh_listener(topology: Topology, routes: RouteConfiguration) -> Listener:
     manager.path_with_escaped_slashes_action = EscapedSlashes.REJECT_REQUEST
     # The facade names its calls by the edge's request id: keep it.
     manager.preserve_external_request_id = True
+    manager.early_header_mutation_extensions = [filters.forget_headers(filters.OUR_MESH_HEADERS)]
     _allow_cancels(manager)
     manager.access_log = [mesh_log()]
     manager.local_reply_config = mesh_replies()
@@ -72,6 +75,19 @@ def mesh_listener(topology: Topology, routes: RouteConfiguration) -> Listener:
     return _listener("mesh", topology.mesh_port, manager, limits)
 
 
+def mlflow_listener(topology: Topology) -> Listener:
+    """MLflow's page, with the chat page's cookie, and its API, with a key."""
+    limits = topology.limits
+    manager = _manager("mlflow", mlflow_routes(limits), limits, limits.edge_streams_max)
+    # Its paths name artifacts, whose slashes are theirs to escape; one cluster takes all.
+    manager.path_with_escaped_slashes_action = EscapedSlashes.KEEP_UNCHANGED
+    manager.request_timeout = seconds(limits.body_s)
+    manager.access_log = [mlflow_log()]
+    manager.local_reply_config = mlflow_replies()
+    manager.http_filters = [_edge_keys(topology), filters.router()]
+    return _listener("mlflow", topology.mlflow_port, manager, limits)
+
+
 def stats_listener(topology: Topology) -> Listener:
     """Readiness and metrics for whoever scrapes this machine, without a key."""
     limits = topology.limits
@@ -81,6 +97,10 @@ def stats_listener(topology: Topology) -> Listener:
     listener = _listener("stats", topology.stats_port, manager, limits)
     listener.ignore_global_conn_limit = True  # readiness is asked when the rest is full, too
     return listener
+
+
+def _edge_keys(topology: Topology) -> HttpFilter:
+    return filters.key_auth({**topology.edge_clients, "page": topology.page_key}, cookie=True)
 
 
 def _manager(
@@ -106,7 +126,7 @@ def _manager(
         request_headers_timeout=seconds(limits.headers_s),
         stream_idle_timeout=seconds(limits.body_s),
         use_remote_address=True,
-        early_header_mutation_extensions=[filters.forget_our_headers()],
+        early_header_mutation_extensions=[filters.forget_headers()],
         generate_request_id=True,
         request_id_extension=RequestIdExtension(
             typed_config=pack(UuidRequestIdConfig(pack_trace_reason=False))

@@ -1,4 +1,5 @@
-"""What Envoy itself answers when no service does: OpenAI's error shape at the edge, words for gRPC.
+"""What Envoy itself answers when no service does: OpenAI's error shape at the edge, MLflow's before
+MLflow, words for gRPC.
 
 The error's form is that of OpenAI's API reference; OpenAI's SDKs read `message`, `type` and `code`,
 and wait `retry-after` seconds. Services' own answers pass untouched.
@@ -128,9 +129,28 @@ MESH_MESSAGES = {
     401: "no valid key came with the call; send metadata 'authorization: Bearer KEY' "
     "(`./parley status` shows the file that holds it)",
     404: "this listener has no such service; it serves parley.serving.v1.ModelServing, "
-    "reflection and health",
-    503: "no serving replica could take the call (%LOCAL_REPLY_BODY%); `./parley status` "
-    "shows them",
+    "parley.registry.v1.Registry where there is one, reflection and health",
+    503: "no server could take the call (%LOCAL_REPLY_BODY%); `./parley status` shows them",
+}
+
+# MLflow's clients read `error_code`, of the list in its databricks.proto, and `message`.
+MLFLOW_CODES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "ENDPOINT_NOT_FOUND",
+    429: "REQUEST_LIMIT_EXCEEDED",
+    502: "TEMPORARILY_UNAVAILABLE",
+    503: "TEMPORARILY_UNAVAILABLE",
+    504: "TEMPORARILY_UNAVAILABLE",
+}
+MLFLOW_MESSAGES = {
+    401: "MLflow asks for Parley's key. In a browser, open the address that `./parley token` "
+    "prints, then this one again; for a program, set MLFLOW_TRACKING_TOKEN to the API key.",
+    403: "Pages of another origin may not call MLflow.",
+    413: "The request's body is too large. Log less at a time.",
+    502: "MLflow answered with something that is not HTTP. `./parley logs mlflow` may say why.",
+    503: "MLflow is starting or down. Try again in a moment; `./parley status` shows it.",
+    504: "MLflow gave no answer in time. Send the request again.",
 }
 
 
@@ -154,6 +174,25 @@ def mesh_replies() -> LocalReplyConfig:
             )
             for status, text in MESH_MESSAGES.items()
         ]
+    )
+
+
+def mlflow_replies() -> LocalReplyConfig:
+    """Turns each of Envoy's own answers before MLflow into MLflow's error object."""
+    return LocalReplyConfig(mappers=[_mlflow(reply) for reply in EDGE_REPLIES])
+
+
+def _mlflow(reply: Reply) -> ResponseMapper:
+    error = {
+        "error_code": MLFLOW_CODES.get(reply.status, "BAD_REQUEST"),
+        "message": MLFLOW_MESSAGES.get(reply.status, reply.message),
+    }
+    return ResponseMapper(
+        filter=_status(reply.status),
+        body_format_override=SubstitutionFormatString(
+            json_format=struct(error), content_type="application/json"
+        ),
+        headers_to_add=[_header(key, value) for key, value in reply.headers],
     )
 
 

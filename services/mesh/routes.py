@@ -1,7 +1,7 @@
 """Which requests go where; everything that is not named here is refused.
 
-The edge's routes are OpenAI's paths and the page; the mesh's are gRPC services. Knows clusters by
-name only.
+The edge's routes are OpenAI's paths and the page; the mesh's are gRPC services; MLflow's are all of
+its own. Knows clusters by name only.
 """
 
 from envoy_data_plane.envoy.config.route.v3 import (
@@ -26,9 +26,12 @@ from services.mesh.typed import pack, seconds
 GATEWAY = "gateway"
 SERVING = "serving"
 ADMIN = "admin"
+REGISTRY = "registry"
+MLFLOW = "mlflow"
 # A browser says which page asks, in one of these; programs send neither. The page's cookie must not
 # serve other pages, and those of this machine's other ports are no better.
 FETCH_SITE = "sec-fetch-site"
+FETCH_MODE = "sec-fetch-mode"
 OUR_SITE = "same-origin|none"
 OUR_HOST = r"(?i)(127\.0\.0\.1|localhost|\[::1\])(:[0-9]{1,5})?"
 OUR_ORIGIN = rf"https?://{OUR_HOST}"
@@ -38,6 +41,7 @@ CHAT_PATHS = ("/v1/chat/completions", "/v1/completions")
 MODELS = "/v1/models"
 STATS_PATHS = ("/ready", "/stats/prometheus")
 SERVING_SERVICE = "parley.serving.v1.ModelServing"
+REGISTRY_SERVICE = "parley.registry.v1.Registry"
 MESH_SERVICES = (
     SERVING_SERVICE,
     "grpc.reflection.v1.ServerReflection",
@@ -62,14 +66,34 @@ def edge_routes(limits: Limits) -> RouteConfiguration:
     return _own_host("edge", routes)
 
 
-def mesh_routes(cluster: str, limits: Limits) -> RouteConfiguration:
-    """Routes of the mesh listener: the serving services go to `cluster`, others are
-    UNIMPLEMENTED."""
+def mesh_routes(cluster: str, limits: Limits, *, registry: bool = False) -> RouteConfiguration:
+    """Routes of the mesh listener: the serving services go to `cluster`, the registry's to its own
+    where there is one, others are UNIMPLEMENTED."""
+    homes = dict.fromkeys(MESH_SERVICES, cluster)
+    if registry:
+        homes[REGISTRY_SERVICE] = REGISTRY
     routes = [
-        _stream(RouteMatch(prefix=f"/{service}/"), cluster, limits) for service in MESH_SERVICES
+        _stream(RouteMatch(prefix=f"/{service}/"), home, limits) for service, home in homes.items()
     ]
     host = VirtualHost(name="mesh", domains=["*"], routes=routes)
     return RouteConfiguration(name="mesh", virtual_hosts=[host])
+
+
+def mlflow_routes(limits: Limits) -> RouteConfiguration:
+    """Everything goes to MLflow, but what another page has sent; its links may be followed."""
+    foreign = _not(FETCH_SITE, OUR_SITE)
+    refused = [
+        RouteMatch(prefix="/", headers=_not("origin", OUR_ORIGIN)),
+        RouteMatch(prefix="/", headers=[*foreign, _other_than(FETCH_MODE, "navigate")]),
+        RouteMatch(prefix="/", headers=[*foreign, _other_than(":method", "GET")]),
+    ]
+    action = RouteAction(cluster=MLFLOW, timeout=seconds(limits.mlflow_answer_s))
+    routes = [
+        *(_refuse(403, match) for match in refused),
+        _refuse(413, _too_large(limits.mlflow_request_bytes_max)),
+        Route(match=RouteMatch(prefix="/"), route=action),
+    ]
+    return _own_host("mlflow", routes)
 
 
 def stats_routes() -> RouteConfiguration:
@@ -130,6 +154,14 @@ def _not(header: str, pattern: str) -> list[HeaderMatcher]:
         HeaderMatcher(name=header, present_match=True),
         HeaderMatcher(name=header, string_match=ours, invert_match=True),
     ]
+
+
+def _other_than(header: str, value: str) -> HeaderMatcher:
+    """Matches a request whose header has another value, or that lacks it."""
+    same = StringMatcher(exact=value)
+    return HeaderMatcher(
+        name=header, string_match=same, invert_match=True, treat_missing_header_as_empty=True
+    )
 
 
 def _too_large(bytes_max: int) -> RouteMatch:

@@ -33,6 +33,8 @@ class Limits:
     headers_s: float = 10
     body_s: float = 60
     answer_s: float = 15  # of routes that do not generate
+    mlflow_request_bytes_max: int = 32 << 20  # a batch of traces or metrics
+    mlflow_answer_s: float = 60
     # Between two bytes of an answer. An answer that is not streamed is silent until its end, and
     # OpenAI's SDKs wait for it this long by default.
     silence_s: float = 600
@@ -42,11 +44,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Topology:
-    """One Envoy with its two listeners, and what stands behind each.
+    """One Envoy with its listeners, and what stands behind each.
 
     Ports are of 127.0.0.1. `admin_address` is a `unix:/path` in a folder that only its owner may
     enter, for Envoy's admin shows the keys. `edge_clients` and `mesh_clients` map a client's name,
     as logs show it, to its key; `page_key` is what the page's cookie holds. Replicas' names differ.
+    The registry and MLflow are left out where their addresses are empty; MLflow has a listener of
+    its own, which takes the keys of the edge.
 
     Raises ValueError naming what is wrong.
     """
@@ -60,6 +64,9 @@ class Topology:
     edge_clients: Mapping[str, str] = field(repr=False)
     mesh_clients: Mapping[str, str] = field(repr=False)
     page_key: str = field(repr=False)
+    registry_address: str = ""
+    mlflow_address: str = ""
+    mlflow_port: int = 0
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
@@ -72,3 +79,5 @@ class Topology:
                 raise ValueError(f"clients must not share a key: {', '.join(clients)}")
         if not self.replicas or len({one.name for one in self.replicas}) < len(self.replicas):
             raise ValueError("replicas must be at least one, and differ in name")
+        if self.mlflow_address and not self.mlflow_port:
+            raise ValueError("mlflow_port must be set where mlflow_address is")

@@ -89,13 +89,14 @@ def describe(running: Running) -> dict[str, Any]:
         "base_url": running.base_url,
         "api_key_file": str(plan.home.api_key),
         "mesh_address": running.mesh_address,
+        "mlflow_url": running.mlflow_url,
         "replicas": len(plan.replicas()),
         "home": str(plan.home.path),
     }
 
 
 def _start(home: Home, replicas: int, port: int | None, teller: Narrator) -> Running:
-    picked = ports.pick(replicas, port) if port else None
+    picked = ports.pick(replicas, port, stores=True) if port else None
     if isinstance(teller, Teller):
         talk.print("Starting Parley")
     with closing(teller):
@@ -126,6 +127,8 @@ def _show(running: Running) -> None:
     out.print(f"  OpenAI API  {running.base_url}")
     out.print(f"  API key     in {tilde(running.plan.home.api_key)}")
     out.print(f"  gRPC mesh   {running.mesh_address}")
+    if running.mlflow_url:
+        out.print(f"  MLflow      {running.mlflow_url}")
     talk.print("\nNext: ./parley chat")
 
 

@@ -40,9 +40,13 @@ def show_status(as_json: AsJson = False) -> None:
     if as_json:
         state = "running" if healthy else "degraded"
         listed = [service.to_json() for service in services]
-        print_json({"state": state, "base_url": running.base_url, "services": listed})
+        places = {"base_url": running.base_url, "mlflow_url": running.mlflow_url}
+        print_json({"state": state, **places, "services": listed})
     else:
-        out.print(f"Parley at {running.base_url}, mesh at {running.mesh_address}\n")
+        out.print(f"Parley at {running.base_url}, mesh at {running.mesh_address}")
+        if running.mlflow_url:
+            out.print(f"MLflow at {running.mlflow_url}")
+        out.print()
         for service in services:
             out.print(f"  {_service(service)}")
     if not healthy:

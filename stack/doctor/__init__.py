@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from stack.doctor import environment, machine, state
+from stack.doctor import environment, machine, state, stores
 from stack.doctor.check import FAIL, Finding
 from stack.environment.places import Places
 from stack.home import Home
@@ -30,7 +30,16 @@ CHECKS: tuple[Check, ...] = (
 def examine(home: Home) -> list[Finding]:
     """Every finding, in order. A check that fails by itself is a finding, too."""
     places = Places.find()
-    return [_run(check, places, home) for check in CHECKS]
+    found = [_run(check, places, home) for check in CHECKS]
+    return found + _stores(home)
+
+
+def _stores(home: Home) -> list[Finding]:
+    try:
+        return stores.all_of(home)
+    except Exception as error:
+        words = f"could not be checked: {type(error).__name__}: {error}"
+        return [Finding("stores", FAIL, words, "Read the words above; then ./parley up")]
 
 
 def _run(check: Check, places: Places, home: Home) -> Finding:

@@ -27,12 +27,12 @@ def secrets(places: Places, home: Home) -> Finding:
     missing = [path.name for path in files if not path.exists()]
     if missing:
         return Finding("secrets", WARN, f"not there yet: {', '.join(missing)}", FIRST_UP)
-    for path in (home.secrets, *files):
+    for path in (home.secrets, *home.secrets.iterdir()):
         try:
             check_private(path)
         except StackError as error:
             return Finding("secrets", FAIL, error.what, error.mend)
-    return Finding("secrets", OK, "three keys, readable by this user alone")
+    return Finding("secrets", OK, "keys and passwords, readable by this user alone")
 
 
 def sockets(places: Places, home: Home) -> Finding:

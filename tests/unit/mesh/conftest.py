@@ -20,7 +20,11 @@ GOOD = {
     "edge_clients": {"user": "canary-user"},
     "mesh_clients": {"user": "canary-user", "gateway": "canary-mesh"},
     "page_key": "canary-page",
+    "registry_address": "unix:/run/parley/registry.sock",
+    "mlflow_address": "unix:/run/parley/mlflow.sock",
+    "mlflow_port": 5000,
 }
+WITHOUT_STORES = {**GOOD, "registry_address": "", "mlflow_address": "", "mlflow_port": 0}
 
 
 @pytest.fixture
@@ -33,6 +37,12 @@ def good():
 def config():
     """The whole configuration, as Envoy reads it."""
     return json.loads(build_bootstrap(Topology(**GOOD)))
+
+
+@pytest.fixture(scope="session")
+def bare_config():
+    """The configuration of a stack without stores."""
+    return json.loads(build_bootstrap(Topology(**WITHOUT_STORES)))
 
 
 @pytest.fixture(scope="session")

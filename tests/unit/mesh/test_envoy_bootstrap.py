@@ -21,7 +21,7 @@ def test_listeners_are_of_loopback_only(config):
     """Nothing listens where another machine could reach it."""
     listeners = config["static_resources"]["listeners"]
     addresses = [one["address"]["socket_address"] for one in listeners]
-    assert [one["port_value"] for one in addresses] == [8080, 8081, 8082]
+    assert [one["port_value"] for one in addresses] == [8080, 8081, 8082, 5000]
     assert {one["address"] for one in addresses} == {"127.0.0.1"}
 
 
@@ -84,7 +84,7 @@ def test_log_formats_name_no_secret_header(config):
         if "json_format" in node.get("log_format", {})
     ]
     text = json.dumps(formats).lower()
-    assert len(formats) == 3  # edge, mesh, Envoy's own
+    assert len(formats) == 4  # edge, mesh, MLflow, Envoy's own
     for secret in ("authorization", "x-api-key", "cookie", "referer", "%req(:path)%", "canary"):
         assert secret not in text
     assert "%path(nq:path)" in text

@@ -2,7 +2,7 @@
 
 import pytest
 
-HTTP = ["edge", "mesh", "stats"]
+HTTP = ["edge", "mesh", "mlflow", "stats"]
 
 
 @pytest.mark.parametrize("name", HTTP)
@@ -48,22 +48,32 @@ def test_connections_and_buffers_have_bounds(config):
     [
         ("edge", "UNESCAPE_AND_REDIRECT"),
         ("mesh", "REJECT_REQUEST"),
+        ("mlflow", "KEEP_UNCHANGED"),
         ("stats", "REJECT_REQUEST"),
     ],
 )
 def test_escaped_slashes_never_reach_routing(managers, name, action):
-    """A route is chosen by the path that the service will see."""
+    """A route is chosen by the path that the service will see; MLflow's has but one."""
     assert managers[name]["path_with_escaped_slashes_action"] == action
 
 
-@pytest.mark.parametrize("name", HTTP)
-def test_own_headers_are_dropped_before_anything_reads_them(managers, name):
-    """Only the proxy itself may say x-parley-* and x-envoy-*."""
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("edge", "x-parley-"),
+        ("mlflow", "x-parley-"),
+        ("stats", "x-parley-"),
+        ("mesh", "x-parley-client"),
+    ],
+)
+def test_own_headers_are_dropped_before_anything_reads_them(managers, name, ours):
+    """Only the proxy itself may say x-parley-* and x-envoy-*; in the mesh the facade says whom it
+    calls for."""
     (early,) = managers[name]["early_header_mutation_extensions"]
     rules = early["typed_config"]["mutations"]
     matchers = [rule["remove_on_match"]["key_matcher"] for rule in rules]
     assert matchers == [
-        {"prefix": "x-parley-", "ignore_case": True},
+        {"prefix": ours, "ignore_case": True},
         {"prefix": "x-envoy-", "ignore_case": True},
     ]
 
@@ -73,6 +83,7 @@ def test_own_headers_are_dropped_before_anything_reads_them(managers, name):
     [
         ("edge", ["local_ratelimit", "api_key_auth", "router"]),
         ("mesh", ["grpc_stats", "api_key_auth", "router"]),
+        ("mlflow", ["api_key_auth", "router"]),
         ("stats", ["router"]),
     ],
 )
@@ -86,6 +97,11 @@ def test_key_is_asked_last_before_the_router(managers, name, filters):
     [
         (
             "edge",
+            ["user", "page"],
+            [{"header": "authorization"}, {"header": "x-api-key"}, {"cookie": "parley_session"}],
+        ),
+        (
+            "mlflow",
             ["user", "page"],
             [{"header": "authorization"}, {"header": "x-api-key"}, {"cookie": "parley_session"}],
         ),

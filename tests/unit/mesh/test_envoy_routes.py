@@ -1,8 +1,10 @@
 """Which requests lead where; the default is nowhere."""
 
+import json
+
 import pytest
 
-from services.mesh.routes import CHAT_PATHS, MESH_SERVICES
+from services.mesh.routes import CHAT_PATHS, MESH_SERVICES, REGISTRY_SERVICE
 
 PUBLIC = {"/", "/login", "/healthz", "/favicon.ico", "/favicon.svg", "/assets"}
 AUTH = "envoy.filters.http.api_key_auth"
@@ -70,13 +72,30 @@ def test_plain_answers_have_fifteen_seconds(routes):
 
 
 def test_mesh_serves_the_listed_services_only(routes):
-    """Serving, reflection and health, all by the serving cluster; Envoy keeps no caller's
-    deadline, which would end a stream as INTERNAL."""
-    assert [path_of(route) for route in routes["mesh"]] == [f"/{one}/" for one in MESH_SERVICES]
+    """Serving, reflection and health by the serving cluster, the registry by its own; Envoy keeps
+    no caller's deadline, which would end a stream as INTERNAL."""
+    homes = {path_of(route): route["route"]["cluster"] for route in routes["mesh"]}
+    served = {f"/{one}/": "serving" for one in MESH_SERVICES}
+    assert homes == {**served, f"/{REGISTRY_SERVICE}/": "registry"}
     for route in routes["mesh"]:
-        assert route["route"]["cluster"] == "serving"
         assert route["route"]["timeout"] == "0s"
         assert route["route"]["max_stream_duration"] == {"max_stream_duration": "3600s"}
+
+
+def test_a_stack_without_stores_has_nothing_of_them(bare_config):
+    """No listener, cluster or route leads to what is not there."""
+    resources = bare_config["static_resources"]
+    assert [one["name"] for one in resources["listeners"]] == ["edge", "mesh", "stats"]
+    assert [one["name"] for one in resources["clusters"]] == ["gateway", "serving", "admin"]
+    assert '"cluster": "registry"' not in json.dumps(resources["listeners"])
+
+
+def test_all_of_mlflow_is_behind_a_key(routes):
+    """One route leads there, after the refusals, and none goes without a key."""
+    *refusals, last = routes["mlflow"]
+    assert [one["direct_response"]["status"] for one in refusals] == [421, 403, 403, 403, 413]
+    assert (last["match"], last["route"]["cluster"]) == ({"prefix": "/"}, "mlflow")
+    assert "typed_per_filter_config" not in last
 
 
 def test_stats_show_two_pages_of_the_admin(routes):

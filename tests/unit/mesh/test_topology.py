@@ -15,6 +15,7 @@ from services.mesh.topology import Topology
         ({"page_key": "canary-user"}, "share a key"),
         ({"mesh_clients": {"user": "same", "gateway": "same"}}, "share a key"),
         ({"replicas": ()}, "replicas"),
+        ({"mlflow_port": 0}, "mlflow_port"),
     ],
 )
 def test_bad_topology_is_refused_by_name(good, bad, words):
