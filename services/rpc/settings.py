@@ -51,7 +51,8 @@ def read(kind: type[S]) -> S:
     except ValidationError as error:
         prefix = kind.model_config.get("env_prefix", "")
         for problem in error.errors():
-            name = prefix.upper() + "_".join(str(part) for part in problem["loc"]).upper()
+            place = "_".join(str(part) for part in problem["loc"])
+            name = f"{prefix}{place}".upper().rstrip("_")
             sys.stderr.write(f"parley: {name}: {problem['msg']}\n")
         raise SystemExit(EXIT_BAD_SETTINGS) from None
 
