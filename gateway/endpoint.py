@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway import errors, metrics
+from gateway import errors, identity, metrics
 from gateway.bodies import read_json
 from gateway.chunks import Chunks
 from gateway.client import ServingClient
@@ -30,7 +30,7 @@ from services.rpc.errors import ParleyError
 
 
 def new_id() -> str:
-    """An id for an answer that no other has."""
+    """What is unique in the id of an answer."""
     return uuid.uuid4().hex
 
 
@@ -68,7 +68,7 @@ class Endpoint:
         )
         if wanted.stream:
             return _Relayed(partial(self._stream, wanted, asked, answer, request))
-        return encoded_reply(await self._collect(asked, answer, request))
+        return await self._collect(asked, answer, request)
 
     async def _stream(
         self,
@@ -88,13 +88,17 @@ class Endpoint:
         except ParleyError as error:
             raise errors.to_api_error(error, self.names) from None
 
-    async def _collect(self, asked: pb.GenerateRequest, answer: Answer, request: Request) -> bytes:
+    async def _collect(
+        self, asked: pb.GenerateRequest, answer: Answer, request: Request
+    ) -> Response:
         opened = self.tools.client.generation(
             asked, request.scope["request_id"], _patience_s(request)
         )
         try:
             async with opened as generation, Departure(request.receive):
-                return await collect(generation, answer)
+                reply = encoded_reply(await collect(generation, answer))
+                reply.raw_headers.extend(identity.headers(generation.started))
+                return reply
         except ParleyError as error:
             raise errors.to_api_error(error, self.names) from None
         except errors.ClientLeft:

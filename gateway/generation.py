@@ -36,6 +36,9 @@ class Generation:
         self._positions = [0] * choices
         self._open = set(range(choices))
         self._call: Call | None = None
+        # What it came to so far.
+        self.started: pb.Started | None = None
+        self.finished: list[pb.Finished] = []
 
     @property
     def done(self) -> bool:
@@ -85,6 +88,7 @@ class Generation:
         event = await self._event()
         if not event.HasField("started"):
             raise _broken("no Started")
+        self.started = event.started
         return event.started
 
     async def _event(self) -> pb.GenerateResponse:
@@ -106,6 +110,7 @@ class Generation:
         if finished.choice not in self._open or finished.reason not in _REASONS:
             raise _broken("a wrong end")
         self._open.remove(finished.choice)
+        self.finished.append(finished)
 
 
 def _now_s() -> float:

@@ -29,6 +29,8 @@ class Script:
     """What the next calls do. Events that are None never hold anything up."""
 
     tokens: Sequence[bytes] = HELLO
+    # What Started says beside the prompt's tokens.
+    started: pb.Started = field(default_factory=lambda: pb.Started(model=MODEL, version=VERSION))
     # Raised one by one, a call each, before Started.
     refusals: list[errors.ParleyError] = field(default_factory=list)
     # Waited for before Started, and before the token of that position.
@@ -95,7 +97,9 @@ class FakeServing(pb_grpc.ModelServingServicer):
         try:
             await self._note(request, context)
             await self._admit(request)
-            yield pb.GenerateResponse(started=_started(request))
+            started = pb.Started(prompt_tokens=_prompt_tokens(request))
+            started.MergeFrom(self.script.started)
+            yield pb.GenerateResponse(started=started)
             async for event in self._events(request):
                 yield event
                 await self.seen.add("sent")
@@ -231,10 +235,6 @@ class _Choice:
             if self._data.endswith(stop[:size])
         )
         return max(lengths, default=0)
-
-
-def _started(request: pb.GenerateRequest) -> pb.Started:
-    return pb.Started(model=MODEL, version=VERSION, prompt_tokens=_prompt_tokens(request))
 
 
 def _prompt_tokens(request: pb.GenerateRequest) -> int:
