@@ -32,9 +32,9 @@ def headers(started: pb.Started) -> list[tuple[bytes, bytes]]:
 
 
 def _digits(started: pb.Started) -> str:
-    # A replica that serves a folder has no registry's number: its version is the digest.
+    # A replica that serves a folder has no number and no revision: its version is the digest.
     return (started.digest or started.version)[:DIGITS]
 
 
 def _number(started: pb.Started) -> int:
-    return int(started.version) if started.digest and started.version.isdecimal() else 0
+    return int(started.version) if started.revision and started.version.isdecimal() else 0

@@ -7,6 +7,7 @@
       PermissionDenied      the caller may not
       NotFound              the caller named what is not there
       AlreadyExists         the caller made it before
+      Aborted               another was first: look at what is there now, then ask again
       FailedPrecondition    the state of things forbids it: change that first
       ResourceExhausted     we are full: the same request may pass later
       Unavailable           we are not ready or going away: another replica may answer now
@@ -94,6 +95,12 @@ class AlreadyExists(ParleyError):
     """What the request would make is already here."""
 
     code = grpc.StatusCode.ALREADY_EXISTS
+
+
+class Aborted(ParleyError):
+    """Things are no longer as the caller took them to be; another change came first."""
+
+    code = grpc.StatusCode.ABORTED
 
 
 class FailedPrecondition(ParleyError):
@@ -202,6 +209,7 @@ _BY_CODE: dict[grpc.StatusCode, type[ParleyError]] = {
         PermissionDenied,
         NotFound,
         AlreadyExists,
+        Aborted,
         FailedPrecondition,
         ResourceExhausted,
         Unavailable,

@@ -13,6 +13,7 @@ KINDS = [
     errors.PermissionDenied,
     errors.NotFound,
     errors.AlreadyExists,
+    errors.Aborted,
     errors.FailedPrecondition,
     errors.ResourceExhausted,
     errors.Unavailable,
