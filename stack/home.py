@@ -55,6 +55,11 @@ class Home:
         return self.secrets / "mesh_key"
 
     @property
+    def clients(self) -> Path:
+        """More API keys: one file for each client, by the client's name."""
+        return self.secrets / "clients"
+
+    @property
     def login_tokens(self) -> Path:
         """One empty file per unused one-time token, named by its SHA-256."""
         return self.path / "login-tokens"
@@ -116,7 +121,9 @@ class Home:
         Raises StackError with the mend when one of them is open to others or is not ours.
         """
         private_folder(self.path)
-        for folder in (self.secrets, self.login_tokens, self.path / "models", self.run, self.logs):
+        private_folder(self.secrets)
+        private_folder(self.clients)
+        for folder in (self.login_tokens, self.path / "models", self.run, self.logs):
             private_folder(folder)
         private_folder(self.sockets)
 

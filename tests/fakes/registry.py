@@ -61,6 +61,8 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         self.answers: dict[str, tuple[bytes, Message]] = {}
         self.metadata: list[dict[str, str]] = []
         self.revision = 0
+        # Names of clients by their keys, as the mesh knows them.
+        self.clients: dict[str, str] = {}
         # Raised by the next call, where there is one.
         self.refusal: errors.ParleyError | None = None
 
@@ -88,7 +90,8 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         if self.refusal is not None:
             raise self.refusal
         found = self.metadata[-1]
-        return found.get("x-parley-principal") or found.get("x-parley-client") or "local"
+        key = found.get("authorization", "").removeprefix("Bearer ")
+        return found.get("x-parley-principal") or self.clients.get(key, "local")
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Any) -> Message:
         """By name."""
