@@ -106,6 +106,13 @@ def connect(as_name: str | None = None) -> Iterator[Registry]:
         yield registry
 
 
+def plain(message: Message) -> dict[str, Any]:
+    """A message as the HTTP API gives it."""
+    from gateway.registry.messages import to_json  # brings JSON Schema, which words do without
+
+    return to_json(message)
+
+
 def split(text: str) -> tuple[str, str]:
     """NAME@VERSION as its two parts. Raises StackError for anything else."""
     name, at, version = text.partition("@")

@@ -75,9 +75,7 @@ def import_model(
         done = _finish(known, request, teller)
         version = known.version(name, str(done.number))
     if as_json:
-        from stack.commands.models import plain
-
-        print_json(plain(version))
+        print_json(registry.plain(version))
         return
     say(f"{name}@{done.number}")
     talk.print(f"\nNext: ./parley models promote {name}@{done.number}", markup=False)

@@ -1,6 +1,6 @@
 """`models` and `lineage`: what the registry knows."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +9,6 @@ from stack.commands.options import AsJson, AsName
 from stack.words import ago, out, print_json, print_rows, say, talk
 
 if TYPE_CHECKING:
-    from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
     from parley.registry.v1 import registry_pb2 as pb
 
@@ -57,7 +56,7 @@ def list_models(as_name: AsName = None, as_json: AsJson = False) -> None:
     with registry.connect(as_name) as known:
         models = known.pages("ListModels", pb.ListModelsRequest(page_size=PAGE), "models")
     if as_json:
-        print_json([plain(model) for model in models])
+        print_json([registry.plain(model) for model in models])
         return
     rows = [(one.name, _number(one.champion), _traffic(one.traffic), _news(one)) for one in models]
     print_rows(("MODEL", "CHAMPION", "TRAFFIC", ""), rows)
@@ -83,11 +82,13 @@ def show(
     with registry.connect(as_name) as known:
         if "@" in model:
             version = known.version(*registry.split(model))
-            print_json(plain(version)) if as_json else _show_version(version)
+            print_json(registry.plain(version)) if as_json else _show_version(version)
             return
         found, versions = known.model(model), _versions(known, model)
     if as_json:
-        print_json({"model": plain(found), "versions": [plain(one) for one in versions]})
+        print_json(
+            {"model": registry.plain(found), "versions": [registry.plain(one) for one in versions]}
+        )
         return
     _show_model(found)
     rows = [
@@ -119,7 +120,7 @@ def audit(
     with registry.connect(as_name) as known:
         entries = known.call("ListAuditEntries", request).entries
     if as_json:
-        print_json([plain(entry) for entry in entries])
+        print_json([registry.plain(entry) for entry in entries])
         return
     rows = [
         (_time(one.time), one.principal, one.action, _place(one.model, one.number), one.reason)
@@ -151,7 +152,7 @@ def lineage(
     with registry.connect(as_name) as known:
         found = known.call("GetLineage", pb.GetLineageRequest(**{field: start}))
     if as_json:
-        print_json(plain(found))
+        print_json(registry.plain(found))
         return
     if found.HasField("deployment"):
         by = found.deployment
@@ -162,13 +163,6 @@ def lineage(
         _show_version(version)
     if not found.versions:
         talk.print("No version is known to come from it.")
-
-
-def plain(message: "Message") -> dict[str, Any]:
-    """A message as the HTTP API gives it."""
-    from gateway.registry.messages import to_json
-
-    return to_json(message)
 
 
 def _versions(known: "Registry", model: str) -> "list[pb.ModelVersion]":

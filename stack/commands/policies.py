@@ -66,9 +66,7 @@ def policy(
         else:
             model = known.model(name)
     if as_json:
-        from gateway.registry.messages import to_json
-
-        print_json(to_json(model))
+        print_json(registry.plain(model))
     else:
         say(f"{name}: {rules(model.policy) or 'no rules'}")
 

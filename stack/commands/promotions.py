@@ -172,7 +172,7 @@ def traffic(
         numbers = [route.number for route in routes] + ([mirror] if mirror else [])
         _follow(known, name, numbers, told.revision, no_wait, as_json)
     if as_json:
-        _print(told)
+        print_json(registry.plain(told))
     else:
         shares = ", ".join(f"{route.weight} % to {name}@{route.number}" for route in routes)
         say(f"Traffic: {shares}")
@@ -205,7 +205,9 @@ def delete(
             model=name, number=number, reason=reason, request_id=keys.new_request_id()
         )
         told = known.call("DeleteModelVersion", request)
-    _print(told) if as_json else talk.print(f"Deleted {name}@{number}.", markup=False)
+    print_json(registry.plain(told)) if as_json else talk.print(
+        f"Deleted {name}@{number}.", markup=False
+    )
 
 
 def _weights(texts: Sequence[str]) -> list[tuple[int, int]]:
@@ -236,12 +238,14 @@ def _tell(known: "Registry", promotion: "pb.Promotion", no_wait: bool, as_json: 
     """Says what became of a promotion, and waits until it is so."""
     from parley.registry.v1 import registry_pb2 as pb
 
+    from stack import registry
+
     name, number = promotion.model, promotion.number
     done = promotion.state == pb.PROMOTION_STATE_DONE
     if done:
         _follow(known, name, [number], promotion.revision, no_wait, as_json)
     if as_json:
-        _print(promotion)
+        print_json(registry.plain(promotion))
     elif done:
         say(f"{name}@{number} is the champion.")
         talk.print(f"\nNext: ./parley chat --model {name}", markup=False)
@@ -275,9 +279,3 @@ def _confirmed(question: str) -> bool:
             "This deletes, and there is nobody to ask.", mend="Add --yes", code=Exit.USAGE
         )
     return typer.confirm(question, err=True)
-
-
-def _print(message: "pb.Promotion | pb.Model") -> None:
-    from gateway.registry.messages import to_json
-
-    print_json(to_json(message))
