@@ -21,6 +21,7 @@ from gateway.routes.login import Login
 from gateway.routes.models import Models
 from gateway.routes.registry import RegistryRoutes
 from gateway.settings import GatewaySettings
+from gateway.traces.ended import Recorder
 from services.rpc.errors import ParleyError
 from services.rpc.settings import secret
 
@@ -34,15 +35,17 @@ def create_app(
     *,
     clock: Callable[[], float] = time.time,
     make_id: Callable[[], str] = new_id,
+    traces: Recorder | None = None,
 ) -> Envelope:
     """The application on a channel to the mesh, which stays the caller's to close.
 
-    `clock` gives seconds since the epoch, `make_id` unique ids of answers. Raises ValueError or
-    OSError when a secret's file is missing or open to others.
+    `clock` gives seconds since the epoch, `make_id` what is unique in ids of answers; `traces`
+    takes generations that have ended, and stays the caller's to close. Raises ValueError or OSError
+    when a secret's file is missing or open to others.
     """
     mesh_key = secret(settings.mesh_key_file)
     client = ServingClient(channel, mesh_key, settings)
-    tools = Tools(client, settings, clock, make_id)
+    tools = Tools(client, settings, clock, make_id, traces)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     chat.add_to(app, tools)
     completions.add_to(app, tools)
