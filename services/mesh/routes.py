@@ -36,7 +36,7 @@ PUBLIC_PATHS = ("/", "/login", "/healthz", "/favicon.ico", "/favicon.svg")
 PUBLIC_FOLDER = "/assets"
 CHAT_PATHS = ("/v1/chat/completions", "/v1/completions")
 MODELS = "/v1/models"
-REGISTRY = "/api/v1"
+API = "/api/v1"
 STATS_PATHS = ("/ready", "/stats/prometheus")
 SERVING_SERVICE = "parley.serving.v1.ModelServing"
 MESH_SERVICES = (
@@ -59,7 +59,7 @@ def edge_routes(limits: Limits) -> RouteConfiguration:
         _public(RouteMatch(path_separated_prefix=PUBLIC_FOLDER), limits),
         *(_stream(RouteMatch(path=path), GATEWAY, limits) for path in CHAT_PATHS),
         _answer(RouteMatch(path_separated_prefix=MODELS), limits),
-        _answer(RouteMatch(path_separated_prefix=REGISTRY), limits),
+        _answer(RouteMatch(path_separated_prefix=API), limits),
         _refuse(404, RouteMatch(prefix="/")),
     ]
     return _own_host("edge", routes)
