@@ -7,8 +7,8 @@
       PermissionDenied      the caller may not
       NotFound              the caller named what is not there
       AlreadyExists         the caller made it before
-      Aborted               another was first: look at what is there now, then ask again
       FailedPrecondition    the state of things forbids it: change that first
+      Aborted               another was faster: look again, then decide again
       ResourceExhausted     we are full: the same request may pass later
       Unavailable           we are not ready or going away: another replica may answer now
       DeadlineExceeded      time ran out
@@ -97,16 +97,16 @@ class AlreadyExists(ParleyError):
     code = grpc.StatusCode.ALREADY_EXISTS
 
 
-class Aborted(ParleyError):
-    """Things are no longer as the caller took them to be; another change came first."""
-
-    code = grpc.StatusCode.ABORTED
-
-
 class FailedPrecondition(ParleyError):
     """The request is right, but the state of things must change first."""
 
     code = grpc.StatusCode.FAILED_PRECONDITION
+
+
+class Aborted(ParleyError):
+    """The state is not the one that the caller knew of; another changed it."""
+
+    code = grpc.StatusCode.ABORTED
 
 
 class ResourceExhausted(ParleyError):
@@ -209,8 +209,8 @@ _BY_CODE: dict[grpc.StatusCode, type[ParleyError]] = {
         PermissionDenied,
         NotFound,
         AlreadyExists,
-        Aborted,
         FailedPrecondition,
+        Aborted,
         ResourceExhausted,
         Unavailable,
         DeadlineExceeded,

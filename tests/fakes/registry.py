@@ -39,7 +39,7 @@ def once(method: Method) -> Method:
             before, told = self.answers[key]
             if before != asked:
                 raise errors.AlreadyExists(
-                    "That request id was used for something else.", reason="REQUEST_ID_REUSED"
+                    "That request id was used for something else.", reason="REQUEST_ID_TAKEN"
                 )
             return told
         told = await method(self, request, context)
@@ -141,7 +141,9 @@ class FakeRegistry(pb_grpc.RegistryServicer):
     async def ImportModel(self, request: pb.ImportModelRequest, context: Any) -> Message:
         """It goes one stage further each time that somebody looks."""
         if request.local_folder and not request.local_folder.startswith("/"):
-            raise errors.InvalidArgument("The folder's path is not absolute.", reason="BAD_FOLDER")
+            raise errors.InvalidArgument(
+                "The folder's path is not absolute.", reason="INVALID_FIELD"
+            )
         begun = pb.Import(
             id=request.request_id,
             model=request.model,
@@ -201,9 +203,11 @@ class FakeRegistry(pb_grpc.RegistryServicer):
             raise errors.NotFound("There is no such promotion.", reason="PROMOTION_NOT_FOUND")
         model, who = self._model(promotion.model), self.note(context)
         if promotion.state != pb.PROMOTION_STATE_WAITING:
-            raise errors.FailedPrecondition("It was answered before.", reason="ANSWERED")
-        if who not in model.policy.approvers or who == promotion.requested_by:
-            raise errors.PermissionDenied(f"{who} may not answer it.", reason="NOT_APPROVER")
+            raise errors.FailedPrecondition("It was answered before.", reason="PROMOTION_ANSWERED")
+        if who not in model.policy.approvers:
+            raise errors.PermissionDenied(f"{who} may not answer it.", reason="NOT_AN_APPROVER")
+        if who == promotion.requested_by:
+            raise errors.PermissionDenied(f"{who} asked for it.", reason="OWN_PROMOTION")
         promotion.answered_by = who
         promotion.state = pb.PROMOTION_STATE_REJECTED
         if request.approve:
@@ -236,9 +240,9 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         self._expect(model, request.expected_champion)
         if sum(route.weight for route in request.traffic.routes) != 100:
             raise errors.InvalidArgument(
-                "traffic.routes: the weights do not sum to 100.",
-                reason="BAD_WEIGHTS",
-                metadata={"field": "traffic.routes"},
+                "The weights do not sum to 100.",
+                reason="INVALID_FIELD",
+                metadata={"field": "traffic"},
             )
         for route in request.traffic.routes:
             self._version(model.name, str(route.number))
@@ -257,10 +261,10 @@ class FakeRegistry(pb_grpc.RegistryServicer):
             return pb.GetLineageResponse(versions=found)
         match = _ANSWER_ID.fullmatch(request.response_id)
         if not match:
-            raise errors.InvalidArgument("That is no id of an answer.", reason="BAD_ANSWER_ID")
+            raise errors.InvalidArgument("That is no id of an answer.", reason="INVALID_FIELD")
         found = [one for one in every if one.digest.startswith(match[1])]
         if not found:
-            raise errors.NotFound("No version has that digest.", reason="VERSION_NOT_FOUND")
+            raise errors.NotFound("No version here gave this answer.", reason="ANSWER_NOT_FOUND")
         deployment = self.audit[-1] if self.audit else None
         return pb.GetLineageResponse(versions=found, deployment=deployment, revision=int(match[3]))
 
@@ -288,7 +292,7 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         if model.champion != champion:
             raise errors.Aborted(
                 f"The champion of {model.name} is {model.champion}, not {champion}.",
-                reason="CHAMPION_CHANGED",
+                reason="CHAMPION_MOVED",
             )
 
     def _crown(self, promotion: pb.Promotion) -> None:

@@ -100,11 +100,11 @@ async def test_approval_is_somebody_elses(facade: Facade) -> None:
     assert asked["state"] == "PROMOTION_STATE_WAITING"
     path, answer = f"/api/v1/promotions/{asked['id']}:answer", {"approve": True}
     own = await facade.http.post(path, json=answer, headers={"x-parley-client": "ann"})
-    _assert_problem(own, 403, "NOT_APPROVER")
+    _assert_problem(own, 403, "OWN_PROMOTION")
     other = await facade.http.post(path, json=answer, headers={"x-parley-client": "bob"})
     assert other.json()["promotion"]["answered_by"] == "bob"
     again = await facade.http.post(path, json=answer, headers={"x-parley-client": "bob"})
-    _assert_problem(again, 400, "ANSWERED")
+    _assert_problem(again, 400, "PROMOTION_ANSWERED")
 
 
 async def test_repeat_with_the_same_key_is_answered_alike(facade: Facade) -> None:
@@ -117,7 +117,7 @@ async def test_repeat_with_the_same_key_is_answered_alike(facade: Facade) -> Non
     assert first.json() == second.json()
     assert first.json()["promotion"]["id"] == key
     other = await _promote(facade, 1, 7, **{"idempotency-key": key})
-    _assert_problem(other, 409, "REQUEST_ID_REUSED")
+    _assert_problem(other, 409, "REQUEST_ID_TAKEN")
     differing = {"idempotency-key": str(uuid.uuid4())}
     both = await facade.http.post("/api/v1/models/m:promote", json=body, headers=differing)
     _assert_problem(both, 400, "INVALID_VALUE")
@@ -127,7 +127,7 @@ async def test_stale_expectation_is_a_conflict(facade: Facade) -> None:
     """One winner, one 409."""
     facade.registry.add_version("m")
     assert (await _promote(facade, 1, 0)).status_code == 200
-    _assert_problem(await _promote(facade, 1, 0), 409, "CHAMPION_CHANGED")
+    _assert_problem(await _promote(facade, 1, 0), 409, "CHAMPION_MOVED")
 
 
 async def test_gate_says_which_metric_refuses(facade: Facade) -> None:
@@ -150,7 +150,7 @@ async def test_traffic_is_spread(facade: Facade) -> None:
     assert reply["model"]["traffic"] == {"routes": routes, "mirror": 0}
     body["traffic"]["routes"][0]["weight"] = 80
     wrong = await facade.http.post("/api/v1/models/m:traffic", json=body)
-    assert _assert_problem(wrong, 400, "BAD_WEIGHTS")["field"] == "traffic.routes"
+    assert _assert_problem(wrong, 400, "INVALID_FIELD")["field"] == "traffic"
 
 
 async def test_import_is_begun_and_looked_after(facade: Facade) -> None:
