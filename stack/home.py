@@ -121,9 +121,7 @@ class Home:
         Raises StackError with the mend when one of them is open to others or is not ours.
         """
         private_folder(self.path)
-        private_folder(self.secrets)
-        private_folder(self.clients)
-        for folder in (self.login_tokens, self.path / "models", self.run, self.logs):
+        for folder in (self.secrets, self.login_tokens, self.path / "models", self.run, self.logs):
             private_folder(folder)
         private_folder(self.sockets)
 

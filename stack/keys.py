@@ -12,7 +12,7 @@ import uuid
 from pathlib import Path
 
 from stack.errors import Exit, StackError
-from stack.home import Home, check_private
+from stack.home import Home, check_private, private_folder
 
 KEY_BYTES = 32
 API_KEY_PREFIX = "sk-parley-"
@@ -54,9 +54,13 @@ def write_private(path: Path, text: str) -> None:
 
 
 def clients(home: Home) -> dict[str, Path]:
-    """The files of the clients' own keys, by the clients' names, sorted."""
-    if not home.clients.is_dir():
+    """The files of the clients' own keys, by the clients' names, sorted.
+
+    Raises StackError when their folder is open to others.
+    """
+    if not home.clients.exists():
         return {}
+    check_private(home.clients)
     found = (path for path in home.clients.iterdir() if _CLIENT_NAME.fullmatch(path.name))
     return {path.name: path for path in sorted(found) if ".part-" not in path.name}
 
@@ -90,6 +94,7 @@ def add_client(home: Home, name: str) -> Path:
         )
     if len(clients(home)) >= CLIENTS_MAX:
         raise StackError(f"There are {CLIENTS_MAX} keys, and no more than that are taken.")
+    private_folder(home.clients)
     path = home.clients / name
     write_private(path, f"{API_KEY_PREFIX}{secrets.token_urlsafe(KEY_BYTES)}\n")
     return path
