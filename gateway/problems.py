@@ -79,6 +79,7 @@ def of_service(error: ParleyError) -> Problem:
     code, detail = error.code, error.message
     if not is_ours(error):
         # The mesh refused our own key: that is no fault of the client's.
+        code = StatusCode[error.reason]
         code = StatusCode.INTERNAL if code in _OUR_FAULT else code
         detail = _WORDS.get(code, _BROKEN)
     row = errors.TABLE[code]
