@@ -30,6 +30,10 @@ PAGE = 1000
 PAGES_MAX = 100
 
 
+class Unanswered(StackError):
+    """The registry is away for now; the same call may be answered later."""
+
+
 class Registry:
     """A connection. `replicas` are the addresses of the serving processes of this machine."""
 
@@ -46,7 +50,7 @@ class Registry:
         self._channel.close()
 
     def call(self, rpc: str, request: Message) -> Any:
-        """Makes one call. Raises StackError with the registry's words."""
+        """Makes one call. Raises StackError with the registry's words, Unanswered without any."""
         metadata = call_metadata(keys.new_request_id(), self._api_key)
         try:
             return getattr(self._stub, rpc)(request, timeout=CALL_S, metadata=metadata)
@@ -163,14 +167,15 @@ def _loaded(address: str) -> Sequence[serving_pb.LoadedModel]:
     return found
 
 
-_MENDS = {
-    grpc.StatusCode.UNAVAILABLE: "See: ./parley status",
-    grpc.StatusCode.ABORTED: "Look at what is there now: ./parley models list",
-}
+_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+_MENDS = {grpc.StatusCode.ABORTED: "Look at what is there now: ./parley models list"}
 _NONE_HERE = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN)
 
 
 def _words(error: errors.ParleyError) -> StackError:
+    if error.code in _AWAY:
+        words = error.message if errors.is_ours(error) else "The registry does not answer."
+        return Unanswered(words, mend="See: ./parley status")
     if errors.is_ours(error):
         return StackError(error.message, mend=_MENDS.get(error.code, ""))
     if error.reason in {code.name for code in _NONE_HERE}:

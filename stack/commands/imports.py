@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 LONGEST_S = 6 * 3600.0
+# An import outlives the registry's process; a restart takes seconds.
+AWAY_S = 60.0
 
 
 def add_to(group: typer.Typer) -> None:
@@ -121,8 +123,7 @@ def _finish(known: "Registry", request: "pb.ImportModelRequest", narrator: Narra
         while found.state == pb.IMPORT_STATE_RUNNING and time.monotonic() - began < LONGEST_S:
             narrator.fraction("import", found.fraction, found.message or found.stage)
             time.sleep(POLL_S)
-            asked = pb.GetImportRequest(id=found.id)
-            found = getattr(known.call("GetImport", asked), "import")
+            found = _look(known, found.id)
     except KeyboardInterrupt:
         narrator.note(f"It goes on by itself. Later: ./parley models show {request.model}")
         raise
@@ -133,3 +134,19 @@ def _finish(known: "Registry", request: "pb.ImportModelRequest", narrator: Narra
         )
     narrator.done("import", f"done in {time.monotonic() - began:.1f} s")
     return found
+
+
+def _look(known: "Registry", import_id: str) -> "pb.Import":
+    """How far an import has come, through a restart of the registry. Raises StackError."""
+    from parley.registry.v1 import registry_pb2 as pb
+
+    from stack.registry import Unanswered
+
+    began = time.monotonic()
+    while True:
+        try:
+            return getattr(known.call("GetImport", pb.GetImportRequest(id=import_id)), "import")
+        except Unanswered:
+            if time.monotonic() - began > AWAY_S:
+                raise
+            time.sleep(POLL_S)

@@ -63,8 +63,10 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         self.revision = 0
         # Names of clients by their keys, as the mesh knows them.
         self.clients: dict[str, str] = {}
-        # Raised by the next call, where there is one.
-        self.refusal: errors.ParleyError | None = None
+        # Raised one by one, a call each.
+        self.refusals: list[errors.ParleyError] = []
+        # The same, for GetImport alone.
+        self.interruptions: list[errors.ParleyError] = []
 
     def add_version(self, model: str, **evidence: Any) -> pb.ModelVersion:
         """Registers one more version, which is ready."""
@@ -87,8 +89,8 @@ class FakeRegistry(pb_grpc.RegistryServicer):
     def note(self, context: grpc.aio.ServicerContext) -> str:
         """Keeps what came with a call; gives its principal."""
         self.metadata.append(dict(context.invocation_metadata() or ()))
-        if self.refusal is not None:
-            raise self.refusal
+        if self.refusals:
+            raise self.refusals.pop(0)
         found = self.metadata[-1]
         key = found.get("authorization", "").removeprefix("Bearer ")
         return found.get("x-parley-principal") or self.clients.get(key, "local")
@@ -157,6 +159,8 @@ class FakeRegistry(pb_grpc.RegistryServicer):
     async def GetImport(self, request: pb.GetImportRequest, context: Any) -> Message:
         """Goes on with it, for nobody else does."""
         self.note(context)
+        if self.interruptions:
+            raise self.interruptions.pop(0)
         found = self.imports.get(request.id)
         if found is None:
             raise errors.NotFound("There is no such import.", reason="IMPORT_NOT_FOUND")

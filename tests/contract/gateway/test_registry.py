@@ -241,7 +241,7 @@ async def test_refusals_are_problems(
 
 async def test_registry_that_is_down_is_a_503_that_passes(facade: Facade) -> None:
     """In our words, with Retry-After; /v1 keeps OpenAI's shape all the while."""
-    facade.registry.refusal = errors.Unavailable("MLflow is down.", reason="MLFLOW_UNAVAILABLE")
+    facade.registry.refusals = [errors.Unavailable("MLflow is down.", reason="MLFLOW_UNAVAILABLE")]
     reply = await facade.http.get("/api/v1/models")
     assert "MLflow" in _assert_problem(reply, 503, "MLFLOW_UNAVAILABLE")["detail"]
     assert reply.headers["retry-after"] == "1"

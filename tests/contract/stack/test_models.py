@@ -5,6 +5,7 @@ import json
 import pytest
 from parley.serving.v1 import model_serving_pb2 as serving_pb
 
+from services.rpc import errors
 from stack.errors import Exit
 from stack.registry import split
 
@@ -47,6 +48,13 @@ def test_import_goes_on_to_its_end_and_names_the_next_command(mesh, parley, tmp_
     assert "75%" in run.stderr
     assert "./parley models promote m@1" in run.stderr
     assert mesh.registry.audit[0].action == "import"
+
+
+def test_import_outlives_a_restart_of_the_registry(mesh, parley, tmp_path):
+    """Its looker-on waits for it."""
+    mesh.registry.interruptions = [errors.Unavailable("Going away.", reason="GOING_AWAY")] * 2
+    assert parley("models", "import", "m", str(tmp_path)).stdout == "m@1\n"
+    assert not mesh.registry.interruptions
 
 
 @pytest.mark.parametrize("source", ["./nowhere", "/nowhere/at/all", "nowhere"])
