@@ -20,7 +20,7 @@ from gateway.settings import GatewaySettings
 from services.rpc.channel import open_channel
 from services.rpc.server import Server as RpcServer
 from tests.fakes import serving as fake
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_service import FakeRegistry
 
 MESH_KEY = "sk-mesh-for-tests"
 PAGE_KEY = "page-key-for-tests"

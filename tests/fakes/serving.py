@@ -18,7 +18,7 @@ from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 from services.rpc import errors
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_service import FakeRegistry
 
 MODEL = "parley-starter"
 VERSION = "0123456789ab"

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from stack import registry
 from stack.cli import app
 from tests.fakes import serving as fake
-from tests.fakes.registry import FakeRegistry
+from tests.fakes.registry_service import FakeRegistry
 
 START_WITHIN_S = 10.0
 
