@@ -9,15 +9,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from gateway import errors
+from gateway import errors, problems
 from gateway.client import ServingClient
 from gateway.endpoint import Tools, new_id
 from gateway.envelope import Envelope
+from gateway.registry.calls import ROOT
+from gateway.registry.client import RegistryClient
 from gateway.replies import error_reply
 from gateway.routes import chat, completions, health, page
 from gateway.routes.login import Login
 from gateway.routes.models import Models
+from gateway.routes.registry import RegistryRoutes
 from gateway.settings import GatewaySettings
+from gateway.traces.ended import Recorder
+from services.rpc.errors import ParleyError
 from services.rpc.settings import secret
 
 _NOWHERE = "There is nothing at this address."
@@ -30,18 +35,22 @@ def create_app(
     *,
     clock: Callable[[], float] = time.time,
     make_id: Callable[[], str] = new_id,
+    traces: Recorder | None = None,
 ) -> Envelope:
     """The application on a channel to the mesh, which stays the caller's to close.
 
-    `clock` gives seconds since the epoch, `make_id` unique ids of answers. Raises ValueError or
-    OSError when a secret's file is missing or open to others.
+    `clock` gives seconds since the epoch, `make_id` what is unique in ids of answers; `traces`
+    takes generations that have ended, and stays the caller's to close. Raises ValueError or OSError
+    when a secret's file is missing or open to others.
     """
-    client = ServingClient(channel, secret(settings.mesh_key_file), settings)
-    tools = Tools(client, settings, clock, make_id)
+    mesh_key = secret(settings.mesh_key_file)
+    client = ServingClient(channel, mesh_key, settings)
+    tools = Tools(client, settings, clock, make_id, traces)
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     chat.add_to(app, tools)
     completions.add_to(app, tools)
     Models(client, int(clock())).add_to(app)
+    RegistryRoutes(RegistryClient(channel, mesh_key), settings).add_to(app)
     health.add_to(app, client)
     Login(settings, secret(settings.page_key_file)).add_to(app)
     page.add_to(app, settings.chat_dir)
@@ -51,14 +60,21 @@ def create_app(
 
 
 async def _api_error(request: Request, error: errors.ApiError) -> Response:
+    """In OpenAI's shape, and below /api as a problem."""
+    if request.url.path.startswith(f"{ROOT}/"):
+        return problems.of_api_error(error).reply(request.scope["request_id"])
     return error_reply(error)
+
+
+async def _service_error(request: Request, error: ParleyError) -> Response:
+    return problems.of_service(error).reply(request.scope["request_id"])
 
 
 async def _http_error(request: Request, error: HTTPException) -> Response:
     message = {404: _NOWHERE, 405: _METHOD}.get(error.status_code, error.detail)
     code = {404: "unknown_url", 405: "method_not_allowed"}.get(error.status_code)
     told = errors.ApiError(error.status_code, errors.INVALID_REQUEST, code, message)
-    reply = error_reply(told)
+    reply = await _api_error(request, told)
     reply.headers.update(error.headers or {})
     return reply
 
@@ -69,11 +85,12 @@ async def _client_left(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
-    return error_reply(errors.unexpected())
+    return await _api_error(request, errors.unexpected())
 
 
 _HANDLERS: dict[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
     errors.ApiError: _api_error,
+    ParleyError: _service_error,
     HTTPException: _http_error,
     errors.ClientLeft: _client_left,
     ClientDisconnect: _client_left,

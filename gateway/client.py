@@ -47,6 +47,7 @@ class ServingClient:
             choices=request.choices,
             deadline_s=min(deadline_s or inf, self._settings.deadline_s),
             retry_s=self._settings.retry_s,
+            keep_text=bool(self._settings.traces_address) and self._settings.traces_content,
         )
         self._open += 1
         metrics.GENERATIONS_OPEN.set(self._open)

@@ -3,7 +3,8 @@
 import math
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -13,24 +14,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway import errors, metrics
+from gateway import errors, identity, metrics
 from gateway.bodies import read_json
 from gateway.chunks import Chunks
 from gateway.client import ServingClient
 from gateway.departure import Departure
+from gateway.generation import Generation
 from gateway.origin import check_cookie_use
 from gateway.replies import encoded_reply
 from gateway.schemas import GenerationRequest
 from gateway.settings import GatewaySettings
 from gateway.shapes import Answer, Shape
 from gateway.sse import EventStream
+from gateway.traces.ended import Ended, Recorder
 from gateway.validation import validate
 from gateway.whole import collect
 from services.rpc.errors import ParleyError
 
 
 def new_id() -> str:
-    """An id for an answer that no other has."""
+    """What is unique in the id of an answer."""
     return uuid.uuid4().hex
 
 
@@ -42,6 +45,7 @@ class Tools:
     settings: GatewaySettings
     clock: Callable[[], float] = time.time
     make_id: Callable[[], str] = new_id
+    traces: Recorder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class Endpoint:
         )
         if wanted.stream:
             return _Relayed(partial(self._stream, wanted, asked, answer, request))
-        return encoded_reply(await self._collect(asked, answer, request))
+        return await self._collect(asked, answer, request)
 
     async def _stream(
         self,
@@ -80,26 +84,41 @@ class Endpoint:
         send: Send,
     ) -> None:
         make_chunks = partial(Chunks, answer, include_usage=wanted.include_usage)
-        request_id = request.scope["request_id"]
         try:
-            async with self.tools.client.generation(asked, request_id) as generation:
+            async with self._generation(asked, answer, request, stream=True) as generation:
                 stream = EventStream(generation, make_chunks, self.names, self.tools.settings)
                 await stream.relay(receive, send)
         except ParleyError as error:
             raise errors.to_api_error(error, self.names) from None
 
-    async def _collect(self, asked: pb.GenerateRequest, answer: Answer, request: Request) -> bytes:
-        opened = self.tools.client.generation(
-            asked, request.scope["request_id"], _patience_s(request)
-        )
+    async def _collect(
+        self, asked: pb.GenerateRequest, answer: Answer, request: Request
+    ) -> Response:
+        opened = self._generation(asked, answer, request, stream=False)
         try:
             async with opened as generation, Departure(request.receive):
-                return await collect(generation, answer)
+                reply = encoded_reply(await collect(generation, answer))
+                reply.raw_headers.extend(identity.headers(generation.started))
+                return reply
         except ParleyError as error:
             raise errors.to_api_error(error, self.names) from None
         except errors.ClientLeft:
             metrics.DISCONNECTS.labels("collecting").inc()
             raise
+
+    @asynccontextmanager
+    async def _generation(
+        self, asked: pb.GenerateRequest, answer: Answer, request: Request, *, stream: bool
+    ) -> AsyncIterator[Generation]:
+        """Lends a generation, and has it traced when it has ended."""
+        request_id, traces = request.scope["request_id"], self.tools.traces
+        patience_s = None if stream else _patience_s(request)
+        async with self.tools.client.generation(asked, request_id, patience_s) as generation:
+            try:
+                yield generation
+            finally:
+                if traces is not None:
+                    traces.record(Ended(generation, asked, answer, request_id, stream))
 
 
 class _Relayed(Response):

@@ -20,11 +20,11 @@ class Envelope:
     """Wraps the application. Puts `scope["request_id"]` there for what is inside."""
 
     def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            return await self.app(scope, receive, send)
         arrived_s = time.perf_counter()
         request_id = scope["request_id"] = logs.bind_request_id(_given_id(scope))
 
@@ -35,7 +35,7 @@ class Envelope:
                 message["headers"] = [*message["headers"], *_headers(request_id, taken_s)]
             return send(message)
 
-        return await self._app(scope, receive, relay)
+        return await self.app(scope, receive, relay)
 
 
 def _given_id(scope: Scope) -> str | None:

@@ -18,6 +18,9 @@ DISCONNECTS = Counter(
     "parley_gateway_disconnects_total", "Clients that left before their answer ended.", ["phase"]
 )
 RETRIES = Counter("parley_gateway_retries_total", "Generations asked for again after UNAVAILABLE.")
+SPANS = Counter(
+    "parley_gateway_spans_total", "Spans of generations that MLflow took, or did not.", ["outcome"]
+)
 BROKEN_STREAMS = Counter(
     "parley_gateway_broken_streams_total",
     "Event streams that ended with an error frame, by its code.",

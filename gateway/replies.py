@@ -18,9 +18,9 @@ def json_reply(value: Any, status: int = 200) -> Response:
     )
 
 
-def encoded_reply(body: bytes, status: int = 200) -> Response:
-    """JSON that is already encoded."""
-    return Response(body, status, {"cache-control": "no-store"}, media_type=JSON)
+def encoded_reply(body: bytes, status: int = 200, kind: str = JSON) -> Response:
+    """JSON that is already encoded; `kind` is its media type."""
+    return Response(body, status, {"cache-control": "no-store"}, media_type=kind)
 
 
 def error_reply(error: ApiError) -> Response:

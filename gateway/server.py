@@ -13,6 +13,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
+from gateway.traces.opening import open_traces
 from services.rpc.channel import open_channel
 from services.rpc.server import until_signal
 
@@ -67,9 +68,10 @@ def _make_socket(address: str) -> tuple[socket.socket, str | tuple[str, int]]:
 
 async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
     """Answers on an open socket until SIGTERM or SIGINT, then drains for `drain_s` at most."""
+    traces = open_traces(settings)
     async with open_channel(settings.mesh_address) as channel:
         config = uvicorn.Config(
-            create_app(settings, channel),
+            create_app(settings, channel, traces=traces),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -91,3 +93,5 @@ async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
         log.info("draining", drain_s=settings.drain_s)
         server.should_exit = True
         await answering
+    if traces is not None:
+        traces.close()

@@ -36,6 +36,18 @@ class GatewaySettings(BaseSettings):
     keepalive_s: float = Field(
         10, gt=0, le=60, description="Longest silence of a stream before a keep-alive comment."
     )
+    traces_address: str = Field(
+        "", description="MLflow for spans of chats: unix:/path or an http URL; empty for none."
+    )
+    traces_token_file: Path | None = Field(
+        None, description="File of the token that MLflow wants; none by default."
+    )
+    traces_share: float = Field(
+        0.1, ge=0, le=1, description="Share of generations that become spans."
+    )
+    traces_content: bool = Field(
+        False, description="Whether spans hold prompts and answers, which MLflow then keeps."
+    )
     drain_s: float = Field(25, ge=0, le=3600, description="Longest wait for answers on SIGTERM.")
     body_bytes_max: int = Field(1 << 20, ge=1 << 10, le=1 << 20, description="Largest body taken.")
     body_s: float = Field(30, gt=0, le=600, description="Longest wait for a whole body.")

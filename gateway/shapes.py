@@ -7,6 +7,7 @@ from typing import Any
 
 from parley.serving.v1 import model_serving_pb2 as pb
 
+from gateway.identity import answer_id, fingerprint
 from gateway.logprobs import ChatLogprobs, Logprobs, TextLogprobs
 
 FINISH_REASONS = {pb.FINISH_REASON_STOP: "stop", pb.FINISH_REASON_LENGTH: "length"}
@@ -57,22 +58,29 @@ COMPLETION = Shape(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of an answer before it starts. `created` is in seconds since the epoch."""
+    """What is known of an answer before it starts.
+
+    `unique` is the part of its id that no other has; `created` is in seconds since the epoch.
+    """
 
     shape: Shape
-    id: str
+    unique: str
     created: int
     choices: int
     logprobs: bool
 
+    def id(self, started: pb.Started) -> str:
+        """The answer's id, which is known once it has started."""
+        return answer_id(self.shape.id_prefix, started, self.unique)
+
     def head(self, kind: str, started: pb.Started) -> dict[str, Any]:
         """The fields that begin the whole answer and each of its chunks."""
         return {
-            "id": self.shape.id_prefix + self.id,
+            "id": self.id(started),
             "object": kind,
             "created": self.created,
             "model": started.model,
-            "system_fingerprint": f"fp_{started.version}",
+            "system_fingerprint": fingerprint(started),
         }
 
 

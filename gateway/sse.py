@@ -7,13 +7,13 @@ them it is the last frame, without [DONE], so that no client takes a broken answ
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from parley.serving.v1 import model_serving_pb2 as pb
 from starlette.types import Receive, Send
 
-from gateway import errors, metrics
+from gateway import errors, identity, metrics
 from gateway.chunks import KEEP_ALIVE, Chunks, error_frame
 from gateway.departure import Departure
 from gateway.generation import Generation
@@ -81,7 +81,7 @@ class EventStream:
             await asyncio.wait({beginning}, timeout=self._settings.first_event_wait_s)
             if beginning.done():
                 started = beginning.result()
-                await self._send_headers(send)
+                await self._send_headers(send, identity.headers(started))
                 return started
             await self._send_headers(send)
             await self._send(send, KEEP_ALIVE)
@@ -105,9 +105,10 @@ class EventStream:
                 self._sent_s = now_s()
                 await send({"type": "http.response.body", "body": frame, "more_body": True})
 
-    async def _send_headers(self, send: Send) -> None:
+    async def _send_headers(self, send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._begun = True
-        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        headers = [*HEADERS, *more]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         self._heart = asyncio.create_task(self._beat(send))
 
     def _send(self, send: Send, frame: bytes) -> Awaitable[None]:

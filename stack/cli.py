@@ -12,7 +12,7 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from stack.commands import database, develop, life, observe, talk
+from stack.commands import clients, database, develop, life, models, observe, talk
 from stack.environment.places import Places
 from stack.errors import Exit, StackError
 from stack.words import show_error
@@ -24,6 +24,7 @@ Examples:
   ./parley up                      start everything, and show the chat page's address
   ./parley chat "What is Parley?"  ask one question in the terminal
   ./parley status                  see what runs
+  ./parley models list             see which models there are
   ./parley logs gateway -f         follow a log
   ./parley doctor                  find what is wrong, and how to mend it
   ./parley down                    let answers end, then stop everything
@@ -83,7 +84,7 @@ def _options(
     """Options of the whole."""
 
 
-for module in (life, observe, talk, database, develop):
+for module in (life, observe, talk, models, clients, database, develop):
     module.add_to(app)
 
 

@@ -26,7 +26,8 @@ def write_config(plan: Plan) -> None:
     from services.mesh.topology import UNIX, Replica, Topology
 
     home = plan.home
-    api_key = keys.read(home.api_key)
+    clients = {"api": keys.read(home.api_key)}
+    clients |= {name: keys.read(path) for name, path in keys.clients(home).items()}
     topology = Topology(
         edge_port=plan.ports.edge,
         mesh_port=plan.ports.mesh,
@@ -34,8 +35,8 @@ def write_config(plan: Plan) -> None:
         admin_address=f"{UNIX}{home.socket(ENVOY_ADMIN)}",
         gateway_address=f"{UNIX}{home.socket('gateway')}",
         replicas=tuple(Replica(name, f"{UNIX}{home.socket(name)}") for name in plan.replicas()),
-        edge_clients={"api": api_key},
-        mesh_clients={"api": api_key, "gateway": keys.read(home.mesh_key)},
+        edge_clients=clients,
+        mesh_clients={**clients, "gateway": keys.read(home.mesh_key)},
         page_key=keys.read(home.page_key),
         registry_address=f"{UNIX}{home.socket('registry')}" if plan.has("registry") else "",
         mlflow_address=f"{UNIX}{home.socket('mlflow')}" if plan.has("mlflow") else "",

@@ -85,6 +85,11 @@ class Home:
         return self.data / "serving-cache"
 
     @property
+    def clients(self) -> Path:
+        """More API keys: one file for each client, by the client's name."""
+        return self.secrets / "clients"
+
+    @property
     def login_tokens(self) -> Path:
         """One empty file per unused one-time token, named by its SHA-256."""
         return self.path / "login-tokens"

@@ -15,12 +15,10 @@ from typing import Any, Self
 import httpx
 
 from stack.errors import StackError
-from stack.words import print_json, talk
+from stack.words import CONTROL, print_json, talk
 
 CONNECT_WITHIN_S = 5.0
 SILENCE_S_MAX = 600.0
-# All of C0 but tab and newline, delete, and C1.
-CONTROL = {code: None for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
 
 
 @dataclass

@@ -5,6 +5,7 @@ Knows no service; what happens is told to it through `progress.Narrator`.
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = 15
 QUARTER = 0.25
+# What could command a terminal: all of C0 but tab and newline, delete, and C1.
+CONTROL = {code: None for code in [*range(32), *range(127, 160)] if chr(code) not in "\t\n"}
 
 out = Console(highlight=False, soft_wrap=True)
 talk = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -26,6 +29,24 @@ talk = Console(stderr=True, highlight=False, soft_wrap=True)
 def print_json(value: dict[str, Any] | list[Any]) -> None:
     """Data for programs: JSON to stdout, nothing around it."""
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+def say(text: str) -> None:
+    """Data for people that others wrote: a line to stdout that commands no terminal."""
+    out.print(text.translate(CONTROL), markup=False)
+
+
+def print_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Rows in aligned columns to stdout, below their head."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        return escape("  ".join(cells).rstrip().translate(CONTROL))
+
+    out.print(f"[dim]{line(head)}[/]")
+    for row in rows:
+        out.print(line(row))
 
 
 def show_error(error: StackError) -> None:

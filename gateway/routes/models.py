@@ -1,7 +1,7 @@
 """GET /v1/models and /v1/models/{id}, from what the mesh has loaded.
 
-A model that is loaded in several versions is one entry, with the version that is nearest to
-answering; "name@version" finds each of them.
+Whatever a request may ask for is one entry: each name, with the version that is nearest to
+answering, each "name@alias", and each "name@version".
 """
 
 from typing import Any
@@ -23,6 +23,8 @@ _STATES = {
     pb.MODEL_STATE_DRAINING: "draining",
 }
 _RANKS = {state: rank for rank, state in enumerate(_STATES)}
+# Names that a refusal lists; past these it says that there are more.
+NAMES_MAX = 20
 _NAMES = errors.Names(prompt="prompt", tokens_max="max_tokens")
 
 
@@ -39,37 +41,40 @@ class Models:
         app.add_api_route("/v1/models/{model:path}", self.show, methods=["GET"])
 
     async def show_all(self, request: Request) -> Response:
-        """Every model, sorted by name. Raises ApiError."""
-        best: dict[str, pb.LoadedModel] = {}
-        for model in await self._loaded(request):
-            best.setdefault(model.model, model)
-        data = [self._entry(best[name]) for name in sorted(best)]
+        """All that a request may name, sorted. Raises ApiError."""
+        found = await self._named(request)
+        data = [self._entry(name, found[name]) for name in sorted(found)]
         return json_reply({"object": "list", "data": data})
 
     async def show(self, request: Request, model: str) -> Response:
-        """One model. Raises ApiError 404."""
-        for loaded in await self._loaded(request):
-            if model in (loaded.model, f"{loaded.model}@{loaded.version}"):
-                return json_reply(self._entry(loaded))
+        """What one name stands for. Raises ApiError 404 that says which there are."""
+        found = await self._named(request)
+        if model in found:
+            return json_reply(self._entry(model, found[model]))
         raise errors.ApiError(
             404,
             errors.INVALID_REQUEST,
             "model_not_found",
-            "There is no such model here. GET /v1/models lists those that are.",
+            f"There is no such model here. {_there_are(sorted(found))}",
             param="model",
         )
 
-    async def _loaded(self, request: Request) -> list[pb.LoadedModel]:
+    async def _named(self, request: Request) -> dict[str, pb.LoadedModel]:
+        """Each name that a request may give, with the loaded version that is best for it."""
         try:
             models = await self._client.list_models(request.scope["request_id"])
         except ParleyError as error:
             raise errors.to_api_error(error, _NAMES) from None
         listed = [model for model in models if model.state in _STATES]
-        return sorted(listed, key=lambda model: _RANKS[model.state])
+        best: dict[str, pb.LoadedModel] = {}
+        for model in sorted(listed, key=lambda model: _RANKS[model.state]):
+            for name in _names(model):
+                best.setdefault(name, model)
+        return best
 
-    def _entry(self, model: pb.LoadedModel) -> dict[str, Any]:
+    def _entry(self, name: str, model: pb.LoadedModel) -> dict[str, Any]:
         return {
-            "id": model.model,
+            "id": name,
             "object": "model",
             "created": self._created,
             "owned_by": "parley",
@@ -79,3 +84,15 @@ class Models:
                 "context_tokens_max": model.context_tokens_max,
             },
         }
+
+
+def _names(model: pb.LoadedModel) -> list[str]:
+    versions = [model.version, *model.aliases]
+    return [model.model, *(f"{model.model}@{version}" for version in versions)]
+
+
+def _there_are(names: list[str]) -> str:
+    if not names:
+        return "There is none yet; ./parley models list shows what could be served."
+    more = ", and more: GET /v1/models lists all" if len(names) > NAMES_MAX else ""
+    return f"There are: {', '.join(names[:NAMES_MAX])}{more}."

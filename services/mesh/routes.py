@@ -39,6 +39,7 @@ PUBLIC_PATHS = ("/", "/login", "/healthz", "/favicon.ico", "/favicon.svg")
 PUBLIC_FOLDER = "/assets"
 CHAT_PATHS = ("/v1/chat/completions", "/v1/completions")
 MODELS = "/v1/models"
+API = "/api/v1"
 STATS_PATHS = ("/ready", "/stats/prometheus")
 SERVING_SERVICE = "parley.serving.v1.ModelServing"
 REGISTRY_SERVICE = "parley.registry.v1.Registry"
@@ -56,11 +57,13 @@ def edge_routes(limits: Limits) -> RouteConfiguration:
     routes = [
         _refuse(403, RouteMatch(prefix="/", headers=_not("origin", OUR_ORIGIN))),
         _refuse(403, RouteMatch(path_separated_prefix="/v1", headers=_not(FETCH_SITE, OUR_SITE))),
+        _refuse(403, RouteMatch(path_separated_prefix="/api", headers=_not(FETCH_SITE, OUR_SITE))),
         _refuse(413, _too_large(limits.request_bytes_max)),
         *(_public(RouteMatch(path=path), limits) for path in PUBLIC_PATHS),
         _public(RouteMatch(path_separated_prefix=PUBLIC_FOLDER), limits),
         *(_stream(RouteMatch(path=path), GATEWAY, limits) for path in CHAT_PATHS),
         _answer(RouteMatch(path_separated_prefix=MODELS), limits),
+        _answer(RouteMatch(path_separated_prefix=API), limits),
         _refuse(404, RouteMatch(prefix="/")),
     ]
     return _own_host("edge", routes)

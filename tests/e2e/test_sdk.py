@@ -22,9 +22,11 @@ SCHEMA = {
 
 
 def test_the_model_is_listed(client: openai.OpenAI):
-    """The starter model is what there is, and its id can be asked for."""
-    assert [model.id for model in client.models.list()] == [MODEL]
-    assert client.models.retrieve(MODEL).owned_by == "parley"
+    """The starter model is what there is, by its name and by its version."""
+    names = [model.id for model in client.models.list()]
+    assert names[0] == MODEL
+    assert all(name.startswith(f"{MODEL}@") for name in names[1:])
+    assert {client.models.retrieve(name).owned_by for name in names} == {"parley"}
 
 
 def test_an_answer_is_right(client: openai.OpenAI):

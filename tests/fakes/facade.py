@@ -20,6 +20,7 @@ from gateway.settings import GatewaySettings
 from services.rpc.channel import open_channel
 from services.rpc.server import Server as RpcServer
 from tests.fakes import serving as fake
+from tests.fakes.registry_service import FakeRegistry
 
 MESH_KEY = "sk-mesh-for-tests"
 PAGE_KEY = "page-key-for-tests"
@@ -39,6 +40,7 @@ class Facade:
     url: str
     settings: GatewaySettings
     serving: fake.FakeServing
+    registry: FakeRegistry
     replica: RpcServer
     http: httpx.AsyncClient
     parts: contextlib.AsyncExitStack
@@ -108,8 +110,8 @@ async def answering(app: object) -> AsyncIterator[str]:
 @contextlib.asynccontextmanager
 async def running(settings: GatewaySettings, **parts: object) -> AsyncIterator[Facade]:
     """Runs a fake replica and the facade before it."""
-    serving = fake.FakeServing()
-    replica = await fake.start(settings.mesh_address, serving)
+    serving, registry = fake.FakeServing(), FakeRegistry()
+    replica = await fake.start(settings.mesh_address, serving, registry)
     try:
         async with (
             open_channel(settings.mesh_address) as channel,
@@ -117,6 +119,6 @@ async def running(settings: GatewaySettings, **parts: object) -> AsyncIterator[F
             httpx.AsyncClient(base_url=url, timeout=10) as http,
             contextlib.AsyncExitStack() as parts,
         ):
-            yield Facade(url, settings, serving, replica, http, parts)
+            yield Facade(url, settings, serving, registry, replica, http, parts)
     finally:
         await replica.grpc.stop(None)

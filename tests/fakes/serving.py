@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from parley.registry.v1.registry_pb2_grpc import add_RegistryServicer_to_server
 from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 from services.rpc import errors
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
+from tests.fakes.registry_service import FakeRegistry
 
 MODEL = "parley-starter"
 VERSION = "0123456789ab"
@@ -29,6 +31,8 @@ class Script:
     """What the next calls do. Events that are None never hold anything up."""
 
     tokens: Sequence[bytes] = HELLO
+    # What Started says beside the prompt's tokens.
+    started: pb.Started = field(default_factory=lambda: pb.Started(model=MODEL, version=VERSION))
     # Raised one by one, a call each, before Started.
     refusals: list[errors.ParleyError] = field(default_factory=list)
     # Waited for before Started, and before the token of that position.
@@ -95,7 +99,9 @@ class FakeServing(pb_grpc.ModelServingServicer):
         try:
             await self._note(request, context)
             await self._admit(request)
-            yield pb.GenerateResponse(started=_started(request))
+            started = pb.Started(prompt_tokens=_prompt_tokens(request))
+            started.MergeFrom(self.script.started)
+            yield pb.GenerateResponse(started=started)
             async for event in self._events(request):
                 yield event
                 await self.seen.add("sent")
@@ -233,10 +239,6 @@ class _Choice:
         return max(lengths, default=0)
 
 
-def _started(request: pb.GenerateRequest) -> pb.Started:
-    return pb.Started(model=MODEL, version=VERSION, prompt_tokens=_prompt_tokens(request))
-
-
 def _prompt_tokens(request: pb.GenerateRequest) -> int:
     if request.HasField("tokens"):
         return len(request.tokens.ids)
@@ -244,9 +246,12 @@ def _prompt_tokens(request: pb.GenerateRequest) -> int:
     return sum(len(text.split()) for text in texts)
 
 
-async def start(address: str, serving: FakeServing) -> Server:
-    """Runs `serving` at `address` behind Parley's own server and interceptor."""
+async def start(address: str, serving: FakeServing, registry: FakeRegistry | None = None) -> Server:
+    """Runs `serving`, and a registry as if through the same mesh, at `address` behind Parley's own
+    server and interceptor."""
     server = Server(ServerSettings(address=address), ["parley.serving.v1.ModelServing"])
     pb_grpc.add_ModelServingServicer_to_server(serving, server.grpc)
+    if registry is not None:
+        add_RegistryServicer_to_server(registry, server.grpc)
     await server.start()
     return server

@@ -8,40 +8,48 @@ from tests.fakes.facade import Facade
 from tests.fakes.serving import MODEL, VERSION
 
 
-def _loaded(name: str, version: str, state: int) -> pb.LoadedModel:
-    return pb.LoadedModel(model=name, version=version, state=state, context_tokens_max=64)
+def _loaded(name: str, version: str, state: int, *aliases: str) -> pb.LoadedModel:
+    return pb.LoadedModel(
+        model=name, version=version, state=state, context_tokens_max=64, aliases=aliases
+    )
 
 
-async def test_models_are_listed_once_over_all_pages(facade: Facade) -> None:
-    """Sorted, each with the version that answers; a failed one is left out."""
+async def test_whatever_may_be_asked_for_is_listed_once(facade: Facade) -> None:
+    """Sorted, over all pages; a name stands for the version that answers; a failed one is left
+    out."""
     facade.serving.script.models = [
         _loaded("a", "1", pb.MODEL_STATE_DRAINING),
-        _loaded("a", "2", pb.MODEL_STATE_READY),
+        _loaded("a", "2", pb.MODEL_STATE_READY, "champion"),
         _loaded("b", "1", pb.MODEL_STATE_LOADING),
         _loaded("c", "1", pb.MODEL_STATE_FAILED),
     ]
     models = [model async for model in facade.sdk().models.list()]
-    assert [(model.id, model.object, model.owned_by) for model in models] == [
-        ("a", "model", "parley"),
-        ("b", "model", "parley"),
+    assert {(model.object, model.owned_by) for model in models} == {("model", "parley")}
+    told = [(model.id, model.model_extra["parley"]) for model in models]
+    assert [(name, known["version"], known["state"]) for name, known in told] == [
+        ("a", "2", "ready"),
+        ("a@1", "1", "draining"),
+        ("a@2", "2", "ready"),
+        ("a@champion", "2", "ready"),
+        ("b", "1", "loading"),
+        ("b@1", "1", "loading"),
     ]
-    assert [model.model_extra["parley"]["version"] for model in models] == ["2", "1"]
-    assert [model.model_extra["parley"]["state"] for model in models] == ["ready", "loading"]
 
 
 @pytest.mark.parametrize("name", [MODEL, f"{MODEL}@{VERSION}"])
 async def test_model_is_found(facade: Facade, name: str) -> None:
     """By its name, and by name and version."""
     model = await facade.sdk().models.retrieve(name)
-    assert model.id == MODEL
+    assert model.id == name
     assert model.created > 0
 
 
 async def test_unknown_model_is_a_404(facade: Facade) -> None:
-    """With slashes in its name or not."""
+    """With slashes in its name or not; it says which models there are."""
     with pytest.raises(openai.NotFoundError) as caught:
         await facade.sdk().models.retrieve("someone/else")
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+    assert f"There are: {MODEL}, {MODEL}@{VERSION}." in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,9 @@ def test_key_in_any_of_its_places_is_taken_and_goes_no_further(edge, headers):
         {"x-parley-client": "user"},
     ],
 )
-@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/x", "/v1/chat/completions"])
+@pytest.mark.parametrize(
+    "path", ["/v1/models", "/v1/models/x", "/v1/chat/completions", "/api/v1/models/x:promote"]
+)
 def test_wrong_or_missing_key_is_refused_alike_everywhere(edge, headers, path):
     """A bad key in any place gets the same 401 in OpenAI's shape, on any route."""
     answer = get(edge, path, headers)
@@ -168,6 +170,7 @@ def test_foreign_host_is_refused(edge, host):
 def test_other_pages_may_not_use_the_api(edge, headers):
     """Another site's page gets nothing, even with a good cookie."""
     cookie = {"cookie": f"parley_session={PAGE_KEY}"}
+    assert get(edge, "/api/v1/models", {**cookie, **headers}).status_code == 403
     answer = get(edge, "/v1/models", {**cookie, **headers})
     assert answer.status_code == 403
     assert error_of(answer)["code"] == "origin_not_allowed"
@@ -209,6 +212,8 @@ def test_only_the_edge_sets_its_headers(edge):
         "x-request-id": "forged",
         "x-forwarded-for": "203.0.113.9",
     }
+    registry = get(edge, "/api/v1/models/m:promote", {**KEY, **forged}).json()
+    assert registry["headers"]["x-parley-client"] == "user"
     answer = get(edge, "/v1/models", {**KEY, **forged})
     told = answer.json()["headers"]
     assert told["x-parley-client"] == "user"

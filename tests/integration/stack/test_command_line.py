@@ -108,10 +108,10 @@ def test_no_log_outside_the_logs_folder_is_shown(parley, busy):
     assert "hidden" not in parley("logs", "../secret").stdout
 
 
-@pytest.mark.parametrize("command", ["status", "token", "chat"])
+@pytest.mark.parametrize("command", ["status", "token", "chat", "lineage x"])
 def test_commands_without_a_running_stack_end_with_3(idle, command):
     """And say how to start one."""
-    run = idle(command)
+    run = idle(*command.split())
     assert run.returncode == Exit.NOT_RUNNING
     assert "./parley up" in run.stderr
 
@@ -138,7 +138,8 @@ def test_a_mistyped_command_is_corrected(idle):
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "down", "status", "logs", "doctor", "token", "chat", "test", "bench", "lock"]
+    "command",
+    ["up", "down", "status", "logs", "doctor", "token", "chat", "lineage", "test", "bench", "lock"],
 )
 def test_every_command_has_help_with_examples(idle, command):
     """Examples come before the options."""

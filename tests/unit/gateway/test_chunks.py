@@ -82,7 +82,7 @@ def test_every_chunk_has_the_same_head() -> None:
         tuple(chunk[key] for key in ("id", "object", "created", "model", "system_fingerprint"))
         for chunk in _read(frames)
     }
-    assert heads == {("chatcmpl-1", "chat.completion.chunk", 5, "m", "fp_v")}
+    assert heads == {("chatcmpl-v-0-0-1", "chat.completion.chunk", 5, "m", "fp_v")}
 
 
 @pytest.mark.parametrize(

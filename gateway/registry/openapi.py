@@ -1,0 +1,114 @@
+"""The OpenAPI document of /api/v1, made from the table of calls and the contract.
+
+What it says is what is served: requests are checked against the same schemas.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from gateway.problems import PROBLEM_JSON
+from gateway.registry.calls import CALLS, REQUEST_ID, ROOT, Call
+from gateway.registry.json_schema import PREFIX, of_field, schemas
+
+PATH = f"{ROOT}/openapi.json"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_TEXT = {"type": "string"}
+_PROBLEM = {
+    "type": "object",
+    "description": "A problem as RFC 9457 has it.",
+    "properties": {
+        "type": {**_TEXT, "format": "uri"},
+        "title": _TEXT,
+        "status": {"type": "integer"},
+        "detail": _TEXT,
+        "reason": {**_TEXT, "pattern": "^[A-Z][A-Z0-9_]*$"},
+        "request_id": _TEXT,
+        "field": _TEXT,
+    },
+    "required": ["type", "title", "status", "detail", "reason", "request_id"],
+}
+
+
+def document(version: str) -> dict[str, Any]:
+    """The whole document, as of `version`."""
+    requests = [call.descriptor.input_type for call in CALLS]
+    responses = [call.descriptor.output_type for call in CALLS]
+    # A request's fields are spread over path, query and body, so it has no schema of its own.
+    asked = {one.name for one in requests}
+    named = {name: one for name, one in schemas(requests, responses).items() if name not in asked}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Parley's registry", "version": version},
+        "paths": _paths(),
+        "security": [{"bearer": []}, {"key": []}, {"page": []}],
+        "components": {
+            "schemas": {**named, "Problem": _PROBLEM},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+                "page": {"type": "apiKey", "in": "cookie", "name": "parley_session"},
+            },
+        },
+    }
+
+
+def _paths() -> dict[str, Any]:
+    itself = {
+        "operationId": "GetOpenApi",
+        "summary": "Gets this document.",
+        "responses": {"200": _content("OK", {"type": "object"})},
+    }
+    paths: dict[str, Any] = {PATH: {"get": itself}}
+    for call in CALLS:
+        paths.setdefault(call.path, {})[call.method.lower()] = _operation(call)
+    return paths
+
+
+def _operation(call: Call) -> dict[str, Any]:
+    answer = {"$ref": PREFIX + call.descriptor.output_type.name}
+    operation: dict[str, Any] = {
+        # Two addresses may be one call.
+        "operationId": call.rpc + ("OfDataset" if "dataset" in call.query else ""),
+        "summary": call.summary,
+        "parameters": _parameters(call),
+        "responses": {
+            str(call.status): _content(HTTPStatus(call.status).phrase, answer),
+            "default": _content("A problem", {"$ref": f"{PREFIX}Problem"}, PROBLEM_JSON),
+        },
+    }
+    if call.body:
+        fields = call.descriptor.input_type.fields_by_name
+        schema = {
+            "type": "object",
+            "properties": {name: of_field(fields[name]) for name in call.body},
+            "additionalProperties": False,
+        }
+        operation["requestBody"] = {"required": True, **_content("", schema)}
+        del operation["requestBody"]["description"]
+    return operation
+
+
+def _parameters(call: Call) -> list[dict[str, Any]]:
+    fields = call.descriptor.input_type.fields_by_name
+
+    def parameter(name: str, place: str) -> dict[str, Any]:
+        schema = of_field(fields[call.field_of(name)])
+        return {"name": name, "in": place, "required": place == "path", "schema": schema}
+
+    found = [parameter(name, "path") for name in call.parameters]
+    found += [parameter(name, "query") for name in call.query]
+    if call.takes_request_id:
+        found.append(
+            {
+                "name": IDEMPOTENCY_KEY,
+                "in": "header",
+                "required": False,
+                "description": f"The {REQUEST_ID}; one is made where there is none.",
+                "schema": of_field(fields[REQUEST_ID]),
+            }
+        )
+    return found
+
+
+def _content(description: str, schema: dict[str, Any], kind: str = "application/json") -> Any:
+    return {"description": description, "content": {kind: {"schema": schema}}}

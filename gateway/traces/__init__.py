@@ -1,0 +1,1 @@
+"""One span for each generation, for MLflow: what was asked, what answered, and what it took."""
