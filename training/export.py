@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,20 +53,23 @@ def export_openvino(model: Path, precision: Precision = "fp32") -> Path:
     return target
 
 
-def export_and_try(model: Path) -> None:
-    """Writes openvino/, which appears only when the engine has answered with it.
+def export_and_try(model: Path, report: Callable[[float], None] = lambda _: None) -> Path:
+    """Writes openvino/, which appears only when the engine has answered with it, and returns it.
 
-    What a killed call left behind does not hinder the next one. Raises ExportError or StagingError.
+    `report` hears the share that is done. What a killed call left behind does not hinder the next
+    one. Raises ExportError or StagingError.
     """
     from training.trial import try_engine
 
     with staged_folder(model / OPENVINO_FOLDER) as target:
-        _say(0.05, "Loading the exporter")
+        report(0.05)
         require_supported(model)
-        _say(0.2, "Exporting for the engine")
+        report(0.2)
         _export_into(model, target, "fp32")
-        _say(0.8, "Asking the engine for a token")
+        report(0.8)
         try_engine(model, target)
+    report(1.0)
+    return model / OPENVINO_FOLDER
 
 
 def require_supported(model: Path) -> None:
@@ -138,13 +142,15 @@ def _export_tokenizer(model: Path, target: Path) -> None:
     openvino.save_model(decoder, target / "openvino_detokenizer.xml")
 
 
-def _say(fraction: float, message: str) -> None:
-    """Tells how far the work is, as a line of JSON."""
-    _tell({"fraction": fraction, "message": message})
-
-
 def _tell(line: dict[str, Any]) -> None:
+    """Writes a line of JSON where the caller reads."""
     print(json.dumps(line), flush=True)
+
+
+def _keep_stdout() -> None:
+    """Leaves standard output to our own lines: what libraries write there goes to the log."""
+    sys.stdout = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), 1)
 
 
 def _live_with(parent: int) -> None:
@@ -161,15 +167,20 @@ def main() -> int:
     )
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the model folder")
     parser.add_argument(
-        "--parent", type=int, default=0, metavar="PID", help="end when this process, its parent, does"
+        "--parent",
+        type=int,
+        default=0,
+        metavar="PID",
+        help="end when this process, its parent, does",
     )
     options = parser.parse_args()
+    _keep_stdout()
     if options.parent:
         _live_with(options.parent)
         os.nice(_NICENESS)  # who serves goes first
     try:
         with quiet_libraries():
-            export_and_try(options.folder.absolute())
+            export_and_try(options.folder.absolute(), lambda share: _tell({"fraction": share}))
     except (ExportError, StagingError) as error:
         _tell({"reason": getattr(error, "reason", "EXPORT_BUSY"), "message": str(error)})
     except OSError as error:

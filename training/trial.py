@@ -61,4 +61,6 @@ def _answer(exported: Path, prompt: list[int]) -> list[int]:
 
 
 def _words(what: str) -> str:
-    return f"The engine {what[:300]}. Check that the folder's config.json and weights belong together."
+    return (
+        f"The engine {what[:300]}. Check that the folder's config.json and weights belong together."
+    )

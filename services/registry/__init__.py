@@ -1,0 +1,1 @@
+"""Knows every model and version: evidence, promotion, traffic, lineage; over MLflow and S3."""
