@@ -119,12 +119,12 @@ def _check_weights(index: dict[str, Any] | None, tensors: dict[str, set[str]]) -
         raise refused("WEIGHTS_MISSING", SINGLE, words)
     if index is None:
         return
-    if SINGLE in tensors:
-        words = f"lies beside {INDEX}, so that it is not clear which holds. Remove one of them."
-        raise refused("WEIGHTS_AMBIGUOUS", SINGLE, words)
     where = index.get("weight_map")
     if not isinstance(where, dict) or not where:
         raise refused("BAD_INDEX", INDEX, "has no weight_map. Save the model again.")
+    if SINGLE in tensors:
+        words = f"lies beside {INDEX}, so that it is not clear which holds. Remove one of them."
+        raise refused("WEIGHTS_AMBIGUOUS", SINGLE, words)
     for tensor, shard in where.items():
         _check_indexed(tensor, shard, tensors)
 

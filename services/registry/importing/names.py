@@ -26,7 +26,7 @@ _ADAPTER = "adapter_config.json"
 def is_skipped(name: str) -> bool:
     """Whether the folder's entry is neither read nor taken: hidden ones, such as .git, and the
     engine's form."""
-    return (name.startswith(".") and name not in {".", ".."}) or name == ENGINE_FOLDER
+    return re.match(r"\.[^.]", name) is not None or name == ENGINE_FOLDER
 
 
 def check_name(name: str) -> None:
