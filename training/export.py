@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from training.quiet import quiet_libraries
 from training.staging import StagingError, staged_folder
+from training.trial import UnfitError, try_engine
 
 Precision = Literal["fp32", "int8"]
 """fp32 holds the weights as they are; int8 compresses them, one scale for each row."""
@@ -32,14 +33,6 @@ _SHARED = ("tokenizer.json", "tokenizer_config.json")
 _TEMPLATE = "chat_template.jinja"
 _PR_SET_PDEATHSIG = 1
 _NICENESS = 10
-
-
-class ExportError(Exception):
-    """A folder that cannot be exported; `reason` is UPPER_SNAKE, the words say what to do."""
-
-    def __init__(self, reason: str, words: str) -> None:
-        super().__init__(words)
-        self.reason = reason
 
 
 def export_openvino(model: Path, precision: Precision = "fp32") -> Path:
@@ -57,10 +50,8 @@ def export_and_try(model: Path, report: Callable[[float], None] = lambda _: None
     """Writes openvino/, which appears only when the engine has answered with it, and returns it.
 
     `report` hears the share that is done. What a killed call left behind does not hinder the next
-    one. Raises ExportError or StagingError.
+    one. Raises UnfitError or StagingError.
     """
-    from training.trial import try_engine
-
     with staged_folder(model / OPENVINO_FOLDER) as target:
         report(0.05)
         require_supported(model)
@@ -73,7 +64,7 @@ def export_and_try(model: Path, report: Callable[[float], None] = lambda _: None
 
 
 def require_supported(model: Path) -> None:
-    """Raises ExportError when the architecture is none that both libraries know."""
+    """Raises UnfitError when the architecture is none that both libraries know."""
     import optimum.exporters.openvino  # noqa: F401 (makes the exporter's table of architectures)
     from optimum.exporters.tasks import TasksManager
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -81,7 +72,7 @@ def require_supported(model: Path) -> None:
     kind = json.loads((model / "config.json").read_text(encoding="utf-8")).get("model_type")
     known = TasksManager.get_supported_model_type_for_task(TASK, "openvino")
     if kind not in known or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise ExportError(
+        raise UnfitError(
             "UNSUPPORTED_ARCHITECTURE",
             f"config.json has the model_type {kind!r}, which cannot be exported for the engine. "
             "Import a causal language model such as llama, gpt2 or qwen2.",
@@ -181,7 +172,7 @@ def main() -> int:
     try:
         with quiet_libraries():
             export_and_try(options.folder.absolute(), lambda share: _tell({"fraction": share}))
-    except (ExportError, StagingError) as error:
+    except (UnfitError, StagingError) as error:
         _tell({"reason": getattr(error, "reason", "EXPORT_BUSY"), "message": str(error)})
     except OSError as error:
         _tell({"reason": "EXPORT_FAILED", "errno": error.errno, "message": str(error)})
