@@ -94,15 +94,24 @@ def _export_network(model: Path, target: Path, precision: Precision) -> None:
     from optimum.intel import OVConfig
     from transformers import AutoModelForCausalLM
 
+    network, loading = AutoModelForCausalLM.from_pretrained(
+        model,
+        local_files_only=True,
+        use_safetensors=True,
+        trust_remote_code=False,
+        # The exporter traces 16-bit weights wrongly or not at all.
+        dtype=torch.float32,
+        output_loading_info=True,
+    )
+    # The library would go on with random numbers in their place.
+    if missing := sorted(map(str, [*loading["missing_keys"], *loading["mismatched_keys"]])):
+        raise UnfitError(
+            "WEIGHTS_INCOMPLETE",
+            f"The weights lack {len(missing)} tensors that config.json asks for, {missing[0]!r} "
+            "among them. Save the whole model.",
+        )
     export_from_model(
-        AutoModelForCausalLM.from_pretrained(
-            model,
-            local_files_only=True,
-            use_safetensors=True,
-            trust_remote_code=False,
-            # The exporter traces 16-bit weights wrongly or not at all.
-            dtype=torch.float32,
-        ),
+        network,
         target,
         task=TASK,
         ov_config=OVConfig(dtype="fp32"),

@@ -125,6 +125,7 @@ class Version:
     create_time: datetime | None = None
     created_by: str = ""
     source: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,6 @@ class ServedVersion:
     """A version that replicas should load."""
 
     version: Version
-    aliases: tuple[str, ...]
     standby: bool
 
 

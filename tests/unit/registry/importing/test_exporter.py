@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import sys
 from pathlib import Path
@@ -70,8 +71,11 @@ async def test_an_export_that_takes_too_long_is_ended(tmp_path: Path):
 
 async def test_a_cancelled_export_is_ended(tmp_path: Path):
     """A registry that stops leaves no process behind."""
-    task = asyncio.create_task(export(tmp_path, SLEEPER))
-    await _until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+    begun = asyncio.Event()
+    words = SLEEPER.replace("time.sleep", """print('{"fraction": 0.5}', flush=True); time.sleep""")
+    exporting = Exporter(WAIT_S, program(words)).export(tmp_path, lambda _: begun.set())
+    task = asyncio.create_task(exporting)
+    await asyncio.wait_for(begun.wait(), WAIT_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -106,9 +110,12 @@ async def test_the_real_process_ends_with_its_parent(tmp_path: Path):
     )
     child = int(await asyncio.wait_for(parent.stdout.readline(), WAIT_S))
     assert b"fraction" in await asyncio.wait_for(parent.stdout.readline(), WAIT_S)
+    handle = os.pidfd_open(child)
     parent.send_signal(signal.SIGKILL)
     await parent.wait()
-    await _until(lambda: not _alive(child))
+    ended, _, _ = await asyncio.to_thread(select.select, [handle], [], [], WAIT_S)
+    os.close(handle)
+    assert ended
 
 
 PARENT = """
@@ -130,9 +137,3 @@ def _alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
-
-
-async def _until(holds) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not holds():
-            await asyncio.sleep(0.05)

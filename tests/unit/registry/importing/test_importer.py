@@ -1,65 +1,21 @@
 """Claims about imports on their way, with a table, a bucket and an export that are in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from services.registry.importing import importer
 from services.registry.importing.importer import WAITING_MAX, Importing
 from services.registry.importing.manifest import Tell, hash_folder
-from services.registry.model import Evidence, Import, ImportState, Version, VersionState
+from services.registry.model import Evidence, Import, ImportState
 from services.rpc.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from tests.fakes.bucket import Bucket
+from tests.fakes.imports import WAIT_S, Registrar, Rows, Settings
 from tests.unit.registry.importing.folders import make_folder
-
-WAIT_S = 20
-
-
-@dataclass
-class Settings:
-    """See importer.Settings."""
-
-    imports_dir: Path
-    import_roots: list[Path]
-    hub_endpoint: str = "http://127.0.0.1:1"
-    s3_bucket: str = "parley"
-    export_timeout_s: float = 60
-    import_patience_s: float = 60
-
-
-@dataclass
-class Rows:
-    """The store and the table: a transaction is the table itself."""
-
-    rows: dict[str, Import] = field(default_factory=dict)
-    outages: int = 0
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def run(self, work: Callable[[Any], Awaitable[Any]]) -> Any:
-        if self.outages:
-            self.outages -= 1
-            raise Unavailable("the database is away", reason="DATABASE_UNAVAILABLE")
-        return await work(self)
-
-    async def list_running(self, tx: Any) -> list[Import]:
-        return [row for row in self.rows.values() if row.state is ImportState.RUNNING]
-
-    async def update(self, tx: Any, row: Import) -> None:
-        self.rows[row.id] = row
-        self.changed.set()
-
-    async def over(self, import_id: str) -> Import:
-        """Waits for the end of an import."""
-        async with asyncio.timeout(WAIT_S):
-            while self.rows[import_id].state is ImportState.RUNNING:
-                self.changed.clear()
-                await self.changed.wait()
-        return self.rows[import_id]
 
 
 @dataclass
@@ -86,22 +42,6 @@ class Export:
 
 
 @dataclass
-class Registrar:
-    """Gives numbers, the same one for the same files."""
-
-    seen: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[Exception] = field(default_factory=list)
-
-    async def __call__(self, **fields: Any) -> Version:
-        if self.failures:
-            raise self.failures.pop()
-        self.seen.append(fields)
-        digest, model = fields["digest"], fields["model"]
-        engine = fields["engine_digest"]
-        return Version(model, 7, VersionState.READY, digest, engine, fields["evidence"])
-
-
-@dataclass
 class Bench:
     """All parts of one registry, and a folder to import."""
 
@@ -117,7 +57,7 @@ class Bench:
         importing._stages._exporter = self.export
         return importing
 
-    def ask(self, import_id: str = "one", **changes: Any) -> Import:
+    def ask(self, import_id: str = "one", **changes: object) -> Import:
         """Commits a row, as the servicer does."""
         evidence = Evidence(metrics={"loss": 1.0})
         asked = Import(
