@@ -14,6 +14,6 @@ def test_a_tokenizer_of_another_model_is_found(tmp_path: Path):
     vocabulary = {"a": 0, "b": 1, "c": 3}
     model = {"type": "WordLevel", "vocab": vocabulary, "unk_token": "a"}
     (tmp_path / "tokenizer.json").write_text(json.dumps({"version": "1.0", "model": model}))
-    with pytest.raises(UnfitError, match="up to 3.*vocab_size of 3") as found:
+    with pytest.raises(UnfitError, match=r"up to 3.*vocab_size of 3") as found:
         try_engine(tmp_path, tmp_path / "openvino")
     assert found.value.reason == "VOCABULARY_DIFFERS"
