@@ -10,6 +10,7 @@ A fetch that was cut off goes on where it ended. Knows nothing of what the files
 import asyncio
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from services.registry.importing.manifest import Tell
 from services.registry.importing.names import check_name, is_allowed, is_skipped
 from services.registry.importing.refusals import refused
 from services.registry.importing.sources import begin_anew, require_room
-from services.rpc.errors import InvalidArgument
+from services.rpc.errors import DeadlineExceeded, InvalidArgument
 
 _ID = re.compile(r"(\w[\w.-]{0,95}/\w[\w.-]{0,95})(?:@(\w[\w.-]{0,127}))?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_LISTING_S_MAX = 120.0
+_BYTES_PER_S_MIN = 64 << 10
 _DEFAULT_REVISION = "main"
 # Which commit the files of a folder come from; hidden, as the parts of unfinished files are.
 _MARK = ".commit"
@@ -53,16 +56,28 @@ class HubSource:
     async def fetch(self, source: str, into: Path, tell: Tell) -> None:
         """See Source."""
         model, revision = _parts(source)
-        async with HubClient(self._endpoint, self._retry_delay_s) as client:
-            listing = await client.json(f"/api/models/{model}/revision/{revision}?blobs=true")
-            commit, files = self._read(listing)
-            _keep_parts(into, commit)
-            whole = require_room(into, [file.entry for file in files])
-            done = 0
-            for file in files:
-                await _get(client, f"/{model}/resolve/{commit}/{file.entry.name}", file, into)
-                done += file.entry.size_bytes
-                tell(done / whole)
+        try:
+            async with (
+                asyncio.timeout(_LISTING_S_MAX) as limit,
+                HubClient(self._endpoint, self._retry_delay_s) as client,
+            ):
+                listing = await client.json(f"/api/models/{model}/revision/{revision}?blobs=true")
+                commit, files = self._read(listing)
+                _keep_parts(into, commit)
+                whole = require_room(into, [file.entry for file in files])
+                now = asyncio.get_running_loop().time()
+                limit.reschedule(now + _LISTING_S_MAX + whole / _BYTES_PER_S_MIN)
+                done = 0
+                for file in files:
+                    path = f"/{model}/resolve/{commit}/{file.entry.name}"
+                    await _get(client, path, file, into, lambda n, d=done: tell((d + n) / whole))
+                    done += file.entry.size_bytes
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"The model hub at {self._endpoint} is too slow. Import again later, or "
+                "download the folder and import that.",
+                reason="HUB_TIMEOUT",
+            ) from None
 
     def _read(self, listing: Any) -> tuple[str, list[_File]]:
         try:
@@ -115,12 +130,14 @@ def _keep_parts(into: Path, commit: str) -> None:
         mark.write_text(commit, encoding="ascii")
 
 
-async def _get(client: HubClient, path: str, file: _File, into: Path) -> None:
-    """Fetches one file, unless it is there; it appears only when it is whole."""
+async def _get(
+    client: HubClient, path: str, file: _File, into: Path, hear: Callable[[int], None]
+) -> None:
+    """Fetches one file, or what is missing of it; it appears only when it is whole."""
     target, part = into / file.entry.name, into / f".{file.entry.name}.part"
     if target.exists():
-        return
-    await client.download(path, part, file.entry.size_bytes)
+        target.rename(part)  # to be looked at again: the machine may have lost power since
+    await client.download(path, part, file.entry.size_bytes, hear)
     await asyncio.to_thread(_finish, file, part, target)
 
 

@@ -5,7 +5,7 @@ Knows the hub's address and nothing of models.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,15 @@ class HubClient:
         except (ValueError, RecursionError):
             raise answered_strangely("its listing is not JSON") from None
 
-    async def download(self, path: str, part: Path, size_bytes: int) -> None:
-        """Fills `part` up to `size_bytes`, beginning behind what it holds.
+    async def download(
+        self, path: str, part: Path, size_bytes: int, hear: Callable[[int], None]
+    ) -> None:
+        """Fills `part` up to `size_bytes`, beginning behind what it holds; `hear` gets how many
+        bytes are there.
 
         Raises NotFound, or FailedPrecondition when the hub does not serve, or sends more than that.
         """
-        await self._tried(lambda: self._go_on(path, part, size_bytes))
+        await self._tried(lambda: self._go_on(path, part, size_bytes, hear))
 
     async def _tried(self, work: Any) -> Any:
         """Does the work, again when the connection broke."""
@@ -73,8 +76,10 @@ class HubClient:
                     raise answered_strangely("its listing is too long")
         return text
 
-    async def _go_on(self, path: str, part: Path, size_bytes: int) -> None:
-        start = _held(part)
+    async def _go_on(
+        self, path: str, part: Path, size_bytes: int, hear: Callable[[int], None]
+    ) -> None:
+        start = _held(part, size_bytes)
         if start == size_bytes:
             return
         async with self._opened(path, start) as answer:
@@ -88,6 +93,7 @@ class HubClient:
                     if start > size_bytes:
                         raise answered_strangely("it sends more than it lists")
                     file.write(chunk)
+                    hear(start)
         if start < size_bytes:
             raise httpx.ReadError("the answer ended early")
 
@@ -132,9 +138,11 @@ def answered_strangely(why: str) -> ParleyError:
     )
 
 
-def _held(part: Path) -> int:
-    """How many bytes of the file an earlier try brought."""
+def _held(part: Path, size_bytes: int) -> int:
+    """How many bytes of the file an earlier try brought; none when they are too many."""
     part.touch(mode=0o600)
+    if part.stat().st_size > size_bytes:
+        part.write_bytes(b"")
     return part.stat().st_size
 
 

@@ -47,6 +47,17 @@ async def test_a_models_files_are_fetched(hub: Hub, into: Path):
     assert all(COMMIT in path for path, _ in hub.asked[1:])
 
 
+async def test_progress_grows_within_a_file(hub: Hub, into: Path):
+    """Weights of many gigabytes are one file, and a bar moves all the same."""
+    hub.files = {"model.safetensors": bytes(2_000_000)}
+    told: list[float] = []
+    limits = Limits(folder_bytes_max=4_000_000)
+    await HubSource(hub.address, limits).fetch("owner/name", into, told.append)
+    assert told == sorted(told)
+    assert len(told) > 2
+    assert told[-1] == 1.0
+
+
 async def test_files_of_other_kinds_are_not_even_asked_for(hub: Hub, into: Path):
     """Hubs keep the same weights in many forms; pickles and code stay there."""
     good = dict(hub.files)
@@ -83,6 +94,22 @@ async def test_parts_of_another_commit_are_thrown_away(hub: Hub, into: Path):
     (into / ".commit").write_text("f" * 40)
     (into / ".config.json.part").write_bytes(b"old")
     (into / "tokenizer.json").write_bytes(b"old")
+    await fetch(hub, into)
+    assert taken(into) == hub.files
+
+
+async def test_what_was_fetched_before_is_looked_at_again(hub: Hub, into: Path):
+    """A file that lost or changed its bytes since does not come in."""
+    await fetch(hub, into)
+    (into / "config.json").write_bytes(b"{")
+    (into / "tokenizer.json").write_bytes(hub.files["tokenizer.json"] + b"more")
+    await fetch(hub, into)
+    assert taken(into) == hub.files
+    spoilt = bytes(len(hub.files["model.safetensors"]))
+    (into / "model.safetensors").write_bytes(spoilt)
+    with pytest.raises(ParleyError) as failure:
+        await fetch(hub, into)
+    assert failure.value.reason == "HUB_DIGEST_DIFFERS"
     await fetch(hub, into)
     assert taken(into) == hub.files
 
