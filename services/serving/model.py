@@ -20,6 +20,7 @@ ENGINE_FILES = (
     "openvino_tokenizer.xml",
     "openvino_detokenizer.xml",
 )
+CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
 # Files that only describe the model. They may change without changing an answer.
 UNVERSIONED = {"model_card.json", "README.md"}
 
@@ -68,7 +69,7 @@ def read_model(folder: Path, name: str, digest: str = "") -> Model:
         name=name or folder.name,
         digest=digest or _digest(folder),
         folder=folder,
-        context_tokens_max=_whole(config, "max_position_embeddings"),
+        context_tokens_max=_whole(config, _context_key(config)),
         vocabulary_size=_whole(config, "vocab_size"),
         end_ids=tuple(ends) if isinstance(ends, list) else () if ends is None else (ends,),
         sampling=_default_sampling(generation),
@@ -96,6 +97,11 @@ def _digest(folder: Path) -> str:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             manifest.update(f"{digest}  {path.relative_to(folder).as_posix()}\n".encode())
     return manifest.hexdigest()
+
+
+def _context_key(config: dict[str, Any]) -> str:
+    """What the model's family calls its longest context."""
+    return next((key for key in CONTEXT_KEYS if key in config), CONTEXT_KEYS[0])
 
 
 def _whole(config: dict[str, Any], key: str) -> int:

@@ -1,0 +1,1 @@
+"""Takes model folders in: checks them, exports them, stores them, has them registered."""
