@@ -5,9 +5,10 @@ Pure: builds a frozen `Plan` and turns it to JSON and back. Starts nothing, read
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, Self
 
 from stack.home import Home
@@ -17,6 +18,7 @@ DRAIN_S = 20.0
 STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
+NO_TRACES: Mapping[str, str] = MappingProxyType({})
 # Waves. The first two are empty where one folder is served.
 STORES, REGISTRY, SERVING, GATEWAY, EDGE = range(5)
 
@@ -130,15 +132,20 @@ def build(
     chat_dir: Path,
     envoy: Sequence[str],
     backing: Sequence[Program] = (),
+    traces: Mapping[str, str] = NO_TRACES,
+    memory_gib: float = 0,
 ) -> Plan:
     """Plans `replicas` of serving, then the gateway, then Envoy (`envoy` is its command).
 
     They serve `model_dir`; where it is None, what the registry says, which is one of `backing`: the
-    stores and the registry.
+    stores and the registry. `memory_gib` is for all engines together, 0 for no bound but a
+    replica's own. `traces` is what the gateway is told of where spans go.
     """
-    serving = [_serving(home, ports, index, model_dir) for index in range(replicas)]
+    share_gib = memory_gib / replicas
+    serving = [_serving(home, ports, index, model_dir, share_gib) for index in range(replicas)]
+    gateway = _gateway(home, ports, chat_dir, traces)
     edge = _envoy(home, ports, envoy)
-    plan = Plan(home, ports, model_dir, (*backing, *serving, _gateway(home, ports, chat_dir), edge))
+    plan = Plan(home, ports, model_dir, (*backing, *serving, gateway, edge))
     if not plan.has("mlflow"):
         return plan
     page = f"http://{LOOPBACK}:{ports.mlflow}/health"
@@ -146,12 +153,16 @@ def build(
     return plan.with_program(dataclasses.replace(edge, probes=probes))
 
 
-def _serving(home: Home, ports: Ports, index: int, model_dir: Path | None) -> Program:
+def _serving(
+    home: Home, ports: Ports, index: int, model_dir: Path | None, memory_gib: float
+) -> Program:
     name = f"serving-{index}"
     address = f"unix:{home.socket(name)}"
-    source = {
+    follow = {
         "PARLEY_SERVING_REGISTRY_ADDRESS": f"unix:{home.socket('registry')}",
-        "PARLEY_SERVING_CACHE_DIR": str(home.serving_cache),
+        # A folder of its own: a replica locks the files that it relies on.
+        "PARLEY_SERVING_CACHE_DIR": str(home.serving_cache / name),
+        "PARLEY_SERVING_MEMORY_GIB": f"{memory_gib:.2f}",
     }
     return Program(
         name=name,
@@ -161,7 +172,7 @@ def _serving(home: Home, ports: Ports, index: int, model_dir: Path | None) -> Pr
             "PARLEY_SERVING_ADDRESS": address,
             "PARLEY_SERVING_METRICS_PORT": str(ports.serving_metrics[index]),
             "PARLEY_SERVING_DRAIN_S": str(DRAIN_S),
-            **({"PARLEY_SERVING_MODEL_DIR": str(model_dir)} if model_dir else source),
+            **({"PARLEY_SERVING_MODEL_DIR": str(model_dir)} if model_dir else follow),
         },
         probes=(Probe("grpc", address, waiting="loading the model"),),
         ready_within_s=180,
@@ -169,7 +180,7 @@ def _serving(home: Home, ports: Ports, index: int, model_dir: Path | None) -> Pr
     )
 
 
-def _gateway(home: Home, ports: Ports, chat_dir: Path) -> Program:
+def _gateway(home: Home, ports: Ports, chat_dir: Path, traces: Mapping[str, str]) -> Program:
     socket = home.socket("gateway")
     return Program(
         name="gateway",
@@ -184,6 +195,7 @@ def _gateway(home: Home, ports: Ports, chat_dir: Path) -> Program:
             "PARLEY_GATEWAY_CHAT_DIR": str(chat_dir),
             "PARLEY_GATEWAY_METRICS_PORT": str(ports.gateway_metrics),
             "PARLEY_GATEWAY_DRAIN_S": str(DRAIN_S),
+            **traces,
         },
         probes=(Probe("http", "http://localhost/healthz", socket=str(socket)),),
         stop_within_s=DRAIN_S + STOP_MARGIN_S,

@@ -9,18 +9,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+
+import psutil
 
 from stack import edge, keys, leftovers, plan, ports, readiness, record, supervisor_conf
 from stack.down import stop_all, sweep
 from stack.environment.places import ROOT
 from stack.errors import Exit, StackError
 from stack.home import Home
-from stack.plan import Plan, Program
+from stack.plan import Plan
 from stack.ports import LOOPBACK, Ports
 from stack.progress import Narrator, Silent
 from stack.supervisor import Supervisor
 
+ENGINES_SHARE = 0.5  # of the machine's memory, for all replicas' engines together
 LOCK_WAIT_S = 600.0
 LAUNCH_WAIT_S = 15.0
 POLL_S = 0.05
@@ -138,24 +142,26 @@ def prepare(
     nothing."""
     keys.ensure(home)
     picked = named or ports.pick(replicas, stores=model_dir is None)
-    return plan.build(
+    build = partial(
+        plan.build,
         home,
         ports=picked,
         replicas=replicas,
         model_dir=model_dir,
         chat_dir=ROOT / "chat" / "dist",
         envoy=edge.command(home),
-        backing=() if model_dir else _backing(home, picked, progress),
     )
-
-
-def _backing(home: Home, picked: Ports, progress: Narrator) -> tuple[Program, ...]:
-    """The stores and the registry, with what they need in place."""
+    if model_dir:
+        return build()
     from stack.stores import life, own  # they bring packages that no other command waits for
 
     mine = own.read(home)
     life.prepare(home, mine, progress)
-    return life.programs(home, picked, mine)
+    return build(
+        backing=life.programs(home, picked, mine),
+        traces=life.traces(home, picked, mine),
+        memory_gib=psutil.virtual_memory().total * ENGINES_SHARE / 2**30,
+    )
 
 
 def _start_plan(planned: Plan, progress: Narrator, meanwhile: Step, when_ready: Step) -> Running:

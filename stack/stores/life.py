@@ -38,6 +38,13 @@ def programs(home: Home, ports: Ports, own: Own) -> tuple[Program, ...]:
     return tuple(planned)
 
 
+def traces(home: Home, ports: Ports, own: Own) -> dict[str, str]:
+    """What the gateway is told, so that spans of a share of the chats go to MLflow."""
+    stores = where.find(home, ports, own)
+    told = {"ADDRESS": stores.mlflow_address, "TOKEN_FILE": stores.mlflow_token_file}
+    return {f"PARLEY_GATEWAY_TRACES_{name}": value for name, value in told.items() if value}
+
+
 def after_wave(planned: Plan, wave: int, narrator: Narrator) -> None:
     """Makes databases once PostgreSQL is ready, and a first model once the registry is."""
     if wave == STORES and planned.has(postgres.NAME):
