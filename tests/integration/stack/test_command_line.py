@@ -138,7 +138,8 @@ def test_a_mistyped_command_is_corrected(idle):
 
 
 @pytest.mark.parametrize(
-    "command", ["up", "down", "status", "logs", "doctor", "token", "chat", "test", "bench", "lock"]
+    "command",
+    ["up", "down", "status", "logs", "doctor", "token", "chat", "psql", "test", "bench", "lock"],
 )
 def test_every_command_has_help_with_examples(idle, command):
     """Examples come before the options."""
