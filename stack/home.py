@@ -80,6 +80,11 @@ class Home:
         return self.path / "data"
 
     @property
+    def imports(self) -> Path:
+        """Where the registry works on what it imports."""
+        return self.data / "imports"
+
+    @property
     def serving_cache(self) -> Path:
         """Model files that replicas fetched, by digest."""
         return self.data / "serving-cache"

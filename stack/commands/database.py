@@ -9,6 +9,7 @@ from stack import up
 from stack.errors import StackError
 from stack.home import Home
 
+DEFAULT = "parley_db"
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -21,7 +22,7 @@ def psql(
     context: typer.Context,
     database: Annotated[
         str, typer.Argument(help="parley_db, mlflow_db, airflow_db or postgres.")
-    ] = "parley_db",
+    ] = DEFAULT,
 ) -> None:
     """Open PostgreSQL's own terminal on one of the databases.
 
@@ -32,7 +33,7 @@ def psql(
     Examples:
       ./parley psql
       ./parley psql mlflow_db
-      ./parley psql parley_db -c "SELECT * FROM audit"
+      ./parley psql -c "SELECT * FROM audit"
     """
     from stack.stores import psql as on_database  # it brings SQLAlchemy
 
@@ -40,5 +41,8 @@ def psql(
     plan = up.require(home).plan
     if plan.model_dir:
         raise StackError("This stack serves one folder and has no database.")
-    command = on_database.command(home, plan.ports, database, context.args)
+    arguments = context.args
+    if database.startswith("-"):  # an option of psql's, not a database
+        database, arguments = DEFAULT, [database, *arguments]
+    command = on_database.command(home, plan.ports, database, arguments)
     os.execv(command[0], command)  # noqa: S606 (a list, no shell)

@@ -4,7 +4,7 @@ Every step is safe to interrupt and to repeat.
 """
 
 from stack import first_model
-from stack.home import Home
+from stack.home import Home, private_folder
 from stack.plan import REGISTRY, STORES, Plan, Program
 from stack.ports import Ports
 from stack.progress import Narrator
@@ -17,6 +17,8 @@ def prepare(home: Home, own: Own, narrator: Narrator) -> None:
 
     Raises StackError with the mend when a store of the user's cannot be used.
     """
+    for folder in (home.imports, home.serving_cache):
+        private_folder(folder)
     credentials.ensure(home, own)
     checks.require_own(home, own, narrator)
     if not own.postgres:

@@ -24,7 +24,7 @@ def program(home: Home, ports: Ports, stores: Stores) -> Program:
         "S3_CREDENTIALS_FILE": stores.s3_credentials_file,
         "MLFLOW_ADDRESS": stores.mlflow_address,
         "MLFLOW_TOKEN_FILE": stores.mlflow_token_file,
-        "IMPORTS_DIR": str(home.data / "imports"),
+        "IMPORTS_DIR": str(home.imports),
     }
     return Program(
         name=NAME,

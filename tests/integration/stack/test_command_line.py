@@ -139,7 +139,20 @@ def test_a_mistyped_command_is_corrected(idle):
 
 @pytest.mark.parametrize(
     "command",
-    ["up", "down", "status", "logs", "doctor", "token", "chat", "lineage", "test", "bench", "lock"],
+    [
+        "up",
+        "down",
+        "status",
+        "logs",
+        "doctor",
+        "token",
+        "chat",
+        "lineage",
+        "psql",
+        "test",
+        "bench",
+        "lock",
+    ],
 )
 def test_every_command_has_help_with_examples(idle, command):
     """Examples come before the options."""

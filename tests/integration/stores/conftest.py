@@ -25,3 +25,12 @@ def stores(tmp_path_factory):
     yield start(made, ALL)
     up.stop(made)
     leftovers.end(made, at_once=True)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """PostgreSQL and the object store, running; the tests leave them as they found them."""
+    made = Home(tmp_path_factory.mktemp("quick") / "home")
+    yield start(made)
+    up.stop(made)
+    leftovers.end(made, at_once=True)

@@ -6,19 +6,6 @@ from stack.doctor import stores as doctor
 from stack.home import Home
 from stack.stores import checks, credentials, own
 
-from .stacks import start
-
-
-@pytest.fixture(scope="module")
-def running(tmp_path_factory):
-    """PostgreSQL and the object store."""
-    from stack import leftovers, up
-
-    made = Home(tmp_path_factory.mktemp("doctor") / "home")
-    yield start(made)
-    up.stop(made)
-    leftovers.end(made, at_once=True)
-
 
 @pytest.fixture
 def mine(tmp_path):

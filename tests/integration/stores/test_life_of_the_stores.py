@@ -12,9 +12,10 @@ import pytest
 
 from stack import leftovers, up
 from stack.environment.places import ROOT
-from stack.errors import StackError
+from stack.errors import Exit, StackError
 from stack.stores import credentials, life, own, postgres, s3
 from tests.integration.stack.stacks import wait_until
+from tests.integration.stack.test_command_line import run_in
 
 from .stacks import database, kill, objects, secrets_of, start
 
@@ -159,3 +160,24 @@ def test_the_bucket_is_made_again_where_it_is_gone(home):
     up.stop(home)
     shutil.rmtree(s3.data_folder(home))
     assert objects(start(home)).bucket_exists("parley")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "user"),
+    [
+        (["-Atc", "SELECT current_user"], "parley_app"),
+        (["mlflow_db", "-Atc", "SELECT current_user"], "mlflow"),
+        (["postgres", "-Atc", "SELECT current_user"], "parley"),
+    ],
+)
+def test_psql_signs_in_as_the_owner(running, arguments, user):
+    """Without being asked for a password."""
+    run = run_in(running.plan.home, "psql", *arguments)
+    assert (run.stdout, run.stderr) == (f"{user}\n", "")
+
+
+def test_psql_on_an_unknown_database_names_those_that_there_are(running):
+    """And ends as wrong usage does."""
+    run = run_in(running.plan.home, "psql", "nowhere")
+    assert run.returncode == Exit.USAGE
+    assert "parley_db, mlflow_db, airflow_db" in run.stderr

@@ -1,16 +1,22 @@
 """MLflow on PostgreSQL and the object store, and what all three must not give away."""
 
+import os
+import signal
+import threading
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from stack import leftovers
+from stack.errors import StackError
 from stack.home import Home
 from stack.plan import Plan
 from stack.stores import checks, own, where
+from tests.integration.stack.stacks import wait_until
 
-from .stacks import kill, objects, secrets_of
+from .stacks import ALL, database, kill, objects, pid_of, secrets_of, start
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +58,32 @@ def test_runs_survive_a_kill_of_mlflow_and_of_its_database(stores):
     for name in ("mlflow", "postgres"):
         kill(stores, name)
         assert run_of(home, run_id)["info"]["run_name"] == "kept"
+
+
+def test_a_kill_while_mlflow_makes_its_tables_is_mended(home):
+    """The start says so, and the next one goes on with them."""
+
+    def kill_it() -> None:
+        wait_until(lambda: count_tables(home) > 0, "MLflow's first tables", 120)
+        os.kill(pid_of(home, "mlflow"), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_it)
+    killer.start()
+    with pytest.raises(StackError, match="mlflow ended while starting"):
+        start(home, ALL)
+    killer.join()
+    start(home, ALL)
+    assert run_of(home, make_run(home))["info"]["run_name"] == "kept"
+
+
+def count_tables(home: Home) -> int:
+    """Tables in MLflow's database; none while it cannot be asked."""
+    ours = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+    try:
+        with database(home, "mlflow", "mlflow_db") as connection:
+            return connection.execute(ours).fetchone()[0]
+    except psycopg.OperationalError:
+        return 0
 
 
 def test_artifacts_go_to_the_object_store(stores):
