@@ -1,6 +1,6 @@
 """Picks loopback ports: the usual ones, or the next free ones where those are taken.
 
-A port that was picked is opened seconds later, by another process: until this process ends, no other
+A port that was picked is opened seconds later, by another process: until this one ends, no other
 Parley picks it.
 """
 

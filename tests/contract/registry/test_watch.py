@@ -64,11 +64,11 @@ async def test_a_change_by_another_process_is_told(
     """The revision is looked at all the time, not only after changes of one's own."""
     first = await world.register("a")
     (socket_folder / "other").mkdir()
-    async with open_world(socket_folder / "other", database_uri, mlflow_address) as other:
-        async with watching(other) as states:
-            await states.read()
-            await world.promote(first.number, 0)
-            assert (await states.read()).models[0].champion == first.number
+    other_world = open_world(socket_folder / "other", database_uri, mlflow_address)
+    async with other_world as other, watching(other) as states:
+        await states.read()
+        await world.promote(first.number, 0)
+        assert (await states.read()).models[0].champion == first.number
 
 
 async def test_a_watch_ends_when_the_registry_goes(world: World):
