@@ -68,6 +68,32 @@ class Faults:
     soak: Soak
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A store that was stopped while people chatted. `refused_s_max` is the longest that a call of
+    the registry which needed it took to say UNAVAILABLE, `back_s` from its start to all well."""
+
+    store: str
+    seconds: float
+    chats: int
+    failed: int
+    refusals: int
+    refused_s_max: float
+    back_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A promotion and a rollback under 32 streams: seconds from the call to the first token of the
+    version that takes over, and how many of the streams failed; then each store's outage."""
+
+    promote_s: float
+    rollback_s: float
+    streams: int
+    failed: int
+    outages: tuple[Outage, ...]
+
+
 def row(what: str, streams: int, rounds: Sequence[tuple[float, list[Stream]]], base: float) -> Row:
     """Sums rounds of (seconds, streams) up; `base` is the tokens per second that 1.0 stands for."""
     speeds = [sum(s.tokens for s in found) / seconds for seconds, found in rounds]
@@ -147,6 +173,21 @@ def faults_table(found: Faults) -> Table:
         ("open files, before and after", "{} / {}".format(*soak.files)),
     ):
         table.add_row(name, value)
+    return table
+
+
+def deployment_table(found: Deployment) -> Table:
+    """What promotions cost, and what outages do."""
+    table = Table(title="Promotion under 32 streams, and stores that are away", show_header=False)
+    table.add_row("promotion, to the new version's first token", f"{found.promote_s:.2f} s")
+    table.add_row("rollback, to the old version's first token", f"{found.rollback_s:.2f} s")
+    table.add_row("streams, and failed ones", f"{found.streams}, {found.failed}")
+    for one in found.outages:
+        table.add_row(
+            f"{one.store} stopped for {one.seconds:g} s",
+            f"{one.chats} chats, {one.failed} failed; {one.refusals} refusals within "
+            f"{one.refused_s_max:.2f} s; well again {one.back_s:.1f} s after its start",
+        )
     return table
 
 

@@ -53,6 +53,23 @@ class Options:
     soak_s: float = 60.0
 
 
+def deployment(home: Home, *, outage_s: float, as_json: bool) -> int:
+    """Promotion, rollback and outages; 1 when a chat failed."""
+    from bench.deployment import measure
+
+    console = Console(stderr=True)
+    if not home.starter_model.is_dir():
+        raise SystemExit("parley: there is no starter model yet: ./parley up makes it")
+    console.print(f"Starting a whole Parley; three outages of {outage_s:g} s each")
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as scratch:
+        found = measure(Path(scratch), home.starter_model, outage_s)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2))
+    else:
+        Console().print(figures.deployment_table(found))
+    return int(found.failed or any(one.failed for one in found.outages))
+
+
 def main(home: Home, options: Options, *, as_json: bool) -> int:
     """Runs everything and prints it; 1 when a request failed."""
     console = Console(stderr=True)

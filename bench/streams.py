@@ -78,8 +78,8 @@ class HttpTarget:
     def request(self, prompt_ids: Sequence[int], tokens: int) -> bytes:
         """The bytes of one streamed, greedy request."""
         path = "/v1/chat/completions" if self.chat else "/v1/completions"
-        # A chat server gets text of about as many tokens; its own template adds a few.
-        words = " ".join(f"w{number % 97}" for number in prompt_ids[: len(prompt_ids) // 2])
+        # A chat server gets text of as many tokens: three a word, and nine of the chat's template.
+        words = " ".join(f"w{number % 97}" for number in prompt_ids[: (len(prompt_ids) - 9) // 3])
         prompt = (
             {"messages": [{"role": "user", "content": words}]}
             if self.chat

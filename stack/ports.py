@@ -1,4 +1,8 @@
-"""Picks loopback ports: the usual ones, or the next free ones where those are taken."""
+"""Picks loopback ports: the usual ones, or the next free ones where those are taken.
+
+A port that was picked is opened seconds later, by another process: until this one ends, no other
+Parley picks it.
+"""
 
 import dataclasses
 import socket
@@ -13,6 +17,9 @@ LOOPBACK = "127.0.0.1"
 EDGE, MESH, STATS, GATEWAY_METRICS, SERVING_METRICS = 8080, 8081, 8082, 8083, 8084
 REGISTRY_METRICS, MLFLOW, S3 = 8100, 5000, 9000
 TRIES_MAX = 500
+# An abstract unix socket: names of one network namespace, as ports are; gone with its process.
+CLAIM = "\0parley-port-{}"
+_claims: dict[int, int] = {}
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,22 @@ def next_free(wanted: int, taken: Collection[int] = ()) -> int:
     Raises StackError after 500 tries.
     """
     for port in range(wanted, min(wanted + TRIES_MAX, 65536)):
-        if port not in taken and is_free(port):
+        if port not in taken and is_free(port) and _claim(port):
             return port
     raise StackError(f"No port from {wanted} on is free.", mend="Name one with: ./parley up --port")
+
+
+def _claim(port: int) -> bool:
+    """Keeps a port for this process; False where another Parley is about to open it."""
+    if port in _claims:
+        return True
+    with socket.socket(socket.AF_UNIX) as sign:
+        try:
+            sign.bind(CLAIM.format(port))
+        except OSError:
+            return False
+        _claims[port] = sign.detach()
+    return True
 
 
 def pick(replicas: int, edge: int | None = None, *, stores: bool = False) -> Ports:

@@ -53,8 +53,7 @@ class Watch:
             self._told.clear()
 
     async def follow(self, revision: int) -> AsyncIterator[Served]:
-        """Gives the state unless `revision`, 0 for none, is the newest, and each later one that
-        differs.
+        """Gives the state unless `revision`, 0 for none, is the newest, and each later one.
 
         Raises Unavailable when there is none yet, and when this process goes away.
         """
@@ -64,16 +63,13 @@ class Watch:
             if self._served is None:
                 raise
         revision = revision or NO_REVISION
-        sent: tuple[ServedModel, ...] | None = None
         while not self._closed:
             changed, served = self._changed, self._served
             if served is not None and served.revision != revision:
                 revision = served.revision
-                if served.models != sent:
-                    yield served
-                    sent = served.models
-                    continue
-            await changed.wait()
+                yield served
+            else:
+                await changed.wait()
         raise Unavailable(
             "The registry goes away. Ask again with the last revision.",
             reason="GOING_AWAY",

@@ -59,6 +59,10 @@ def bench(
     faults: Annotated[
         bool, typer.Option("--faults", help="Also leaving clients, a soak, and kill -9.")
     ] = False,
+    deployment: Annotated[
+        float,
+        typer.Option(help="Only promotion under load, and each store away for so many seconds."),
+    ] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Measure the mesh against the same engine in process.
@@ -70,9 +74,13 @@ def bench(
       ./parley bench
       ./parley bench --streams 16 --transformers
       ./parley bench --faults --json
+      ./parley bench --deployment 60
     """
-    from bench.run import Options, main
+    from bench import run
+    from bench.run import Options
 
+    if deployment:
+        raise typer.Exit(run.deployment(Home.find(), outage_s=deployment, as_json=as_json))
     chosen = Options(
         streams=_numbers(streams),
         rounds=rounds,
@@ -83,7 +91,7 @@ def bench(
         transformers=transformers,
         faults=faults,
     )
-    raise typer.Exit(main(Home.find(), chosen, as_json=as_json))
+    raise typer.Exit(run.main(Home.find(), chosen, as_json=as_json))
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -1,10 +1,12 @@
-"""Whole stacks for the end-to-end tests, started once: Parley as a user has it, and a small one.
+"""Whole stacks for the end-to-end tests, started once: Parley as a user has it, and smaller ones.
 
-`stack` serves the starter model. `small` serves a random model that talks on and on, with room for
-few answers, so that long streams, full queues and deaths can be had at will.
+`product` is the whole of it. `stack` serves the starter model's folder without a registry. `small`
+serves a random model that talks on and on, with room for few answers, so that long streams, full
+queues and deaths can be had at will.
 """
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,14 +22,30 @@ SMALL_SEQUENCES_MAX = 64
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A stack of its own that serves the user's starter model, which is made when missing."""
+def starter_model() -> Path:
+    """The user's starter model, made when missing."""
     owner = Home.find()
     owner.prepare()
     if not starter.is_made(owner):
         starter.make(owner, up.SILENT)
+    return owner.starter_model
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Iterator[Running]:
+    """A stack of its own that serves the starter model's folder, without stores."""
     home = Home(tmp_path_factory.mktemp("stack"))
-    yield up.start(home, model_dir=owner.starter_model)
+    yield up.start(home, model_dir=starter_model)
+    up.stop(home)
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Iterator[Running]:
+    """Parley as `./parley up` makes it: the stores, the registry, and the starter in it."""
+    home = Home(tmp_path_factory.mktemp("product"))
+    home.prepare()
+    shutil.copytree(starter_model, home.starter_model)
+    yield up.start(home)
     up.stop(home)
 
 

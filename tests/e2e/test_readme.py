@@ -1,4 +1,4 @@
-"""What the README tells people to type, typed against a running stack."""
+"""What the README tells people to type, typed against a running stack, in the README's order."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import pytest
 from stack.environment.places import ROOT
 from stack.home import Home
 from stack.up import Running
+from tests.e2e.conftest import client_of
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -20,6 +21,7 @@ TIMEOUT_S = 120
 # test again, and down would take the stack from the tests that come after.
 HELP_ONLY = {"bench", "test", "down"}
 FACTS = {"What is the capital of France?": "Paris"}
+ANSWER_ID = re.compile(r"chatcmpl-[0-9a-f]{12}-\S+")
 
 
 @dataclass(frozen=True)
@@ -29,22 +31,20 @@ class Place:
     home: Path
     site: str
     mesh: str
-
-    @classmethod
-    def of(cls, running: Running) -> "Place":
-        """The place of a running stack."""
-        return cls(running.plan.home.path, running.site, running.mesh_address)
+    model: Path
+    answer_id: str = ""
 
     def put_into(self, text: str) -> str:
-        """The README's text with this stack's ports, folder and environment."""
+        """The README's text with this stack's ports, folders, environment and answer."""
         for default, here in (
             ("http://127.0.0.1:8080", self.site),
             ("127.0.0.1:8081", self.mesh),
             ("~/.local/state/parley", str(self.home)),
             (".venv/bin/", f"{Path(sys.prefix)}/bin/"),
+            ("./my-model", str(self.model)),
         ):
             text = text.replace(default, here)
-        return text
+        return ANSWER_ID.sub(self.answer_id, text)
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Runs a command in the checkout, as someone does whose stack is this one."""
@@ -75,16 +75,20 @@ def shortened(command: str) -> str:
     return command
 
 
-@pytest.fixture
-def place(stack: Running) -> Place:
-    """The running stack's."""
-    return Place.of(stack)
+@pytest.fixture(scope="module")
+def place(product: Running, talkative: Path) -> Place:
+    """The running product's, with a model folder to import and an answer to follow."""
+    with client_of(product) as client:
+        messages = [{"role": "user", "content": "hi"}]
+        answer = client.chat.completions.create(model="parley-starter", messages=messages)
+    home = product.plan.home.path
+    return Place(home, product.site, product.mesh_address, talkative, answer.id)
 
 
 def test_the_readme_has_commands_and_a_program():
     """The other tests here have something to run."""
     told = {command.split()[1] for command in commands() if command.startswith("./parley ")}
-    assert {"up", "chat", "status", "bench", "down"} <= told
+    assert {"up", "chat", "status", "bench", "down", "models", "lineage", "psql"} <= told
     assert any("buf curl" in command for command in commands())
     assert len(blocks("python")) == 1
 
@@ -92,7 +96,7 @@ def test_the_readme_has_commands_and_a_program():
 def test_the_readme_speaks_of_the_defaults():
     """What a reader finds at the README's addresses and path is what `up` makes by default."""
     text = "\n".join(blocks("sh") + blocks("python"))
-    place = Place(Path("/elsewhere"), "http://127.0.0.1:1", "127.0.0.1:2")
+    place = Place(Path("/elsewhere"), "http://127.0.0.1:1", "127.0.0.1:2", Path("/a/model"))
     put = place.put_into(text)
     assert "/elsewhere/secrets/api_key" in put
     assert Home(Path("/elsewhere")).api_key == Path("/elsewhere/secrets/api_key")

@@ -60,7 +60,7 @@ async def running(fake: FakeMlflow, socket: Path) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(WAIT_S):
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110 (uvicorn tells nobody)
             await asyncio.sleep(0.01)
     yield f"unix:{socket}"
     server.should_exit = True

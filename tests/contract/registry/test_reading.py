@@ -40,7 +40,10 @@ async def test_models_are_listed_by_name(world: World):
     assert ([m.name for m in rest.models], rest.next_page_token) == (["c"], "")
 
 
-@pytest.mark.parametrize("token", ["x", "bm8=", "dHJ1ZQ==", "LTE=", "é", "MTg0NDY3NDQwNzM3MDk1NTE2MTY="])
+FOREIGN_TOKENS = ["x", "bm8=", "dHJ1ZQ==", "LTE=", "é", "MTg0NDY3NDQwNzM3MDk1NTE2MTY="]
+
+
+@pytest.mark.parametrize("token", FOREIGN_TOKENS)
 async def test_a_foreign_page_token_is_refused(world: World, token: str):
     """Whatever it holds, it was not made here."""
     for method, asked in (

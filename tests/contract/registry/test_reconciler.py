@@ -96,7 +96,9 @@ async def test_a_registration_that_nobody_ends_is_taken_back(world: World):
     registration = await store.run(lambda tx: registering._begin(tx, wanted))
     run_id = await mlflow.ensure_run("x", registration)
     await mlflow.ensure_model(world.model)
-    await mlflow.ensure_version(world.model, "s3://b/x", run_id, {"parley.registration": registration})
+    await mlflow.ensure_version(
+        world.model, "s3://b/x", run_id, {"parley.registration": registration}
+    )
     assert await world.reconcile() == {}
     earlier = sa.func.now() - timedelta(hours=1)
     mine = VERSIONS.update().where(VERSIONS.c.id == registration)

@@ -50,7 +50,11 @@ class World:
     def registration(self, digit: str, **evidence: Any) -> Registration:
         """What the importer would ask for."""
         digest, engine = digit * 64, digit * 63 + "e"
-        names = {"config.json": "models", "model.safetensors": "models", "openvino/m.bin": "engines"}
+        names = {
+            "config.json": "models",
+            "model.safetensors": "models",
+            "openvino/m.bin": "engines",
+        }
         files = tuple(
             File(name, 10, "f" * 64, f"{kind}/{digest if kind == 'models' else engine}/{name}")
             for name, kind in names.items()
@@ -71,9 +75,7 @@ class World:
     async def promote(self, number: int, expected: int, as_: str = "", **fields: Any) -> Any:
         """Asks to make a version the champion; gives the promotion."""
         asked = {"model": self.model, "reason": "better", "request_id": str(uuid4())} | fields
-        request = pb.PromoteModelVersionRequest(
-            number=number, expected_champion=expected, **asked
-        )
+        request = pb.PromoteModelVersionRequest(number=number, expected_champion=expected, **asked)
         return (await self.ask("PromoteModelVersion", request, as_)).promotion
 
     async def answer(self, promotion_id: str, approve: bool, as_: str) -> Any:

@@ -31,6 +31,15 @@ def test_the_next_free_port_is_taken_instead(taken):
     assert ports.next_free(taken) > taken
 
 
+def test_what_another_parley_is_about_to_open_is_passed_over():
+    """Two starts at the same time do not pick the same port, though neither listens yet."""
+    wanted = ports.next_free(21000)
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(ports.CLAIM.format(wanted + 1))
+        assert ports.next_free(wanted + 1) > wanted + 1
+    assert ports.next_free(wanted + 1) == wanted + 1
+
+
 def test_no_port_is_picked_twice():
     """Each service and each replica has a port of its own."""
     picked = ports.pick(8).all()
