@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from parley.registry.v1 import registry_pb2 as pb
 
-from stack import keys, starter, up
+from stack import keys, up
 from stack.home import Home
 from tests.integration.serving.conftest import made_model
 
@@ -26,16 +26,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
-@pytest.fixture(scope="session")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
-    """A Parley of its own, which found the user's starter model made already."""
-    owner = Home.find()
-    owner.prepare()
-    if not starter.is_made(owner):
-        starter.make(owner, up.SILENT)
-    home = Home(tmp_path_factory.mktemp("product"))
+@pytest.fixture(scope="package")
+def product(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Iterator[Product]:
+    """A Parley for these tests alone, which disturb it."""
+    home = Home(tmp_path_factory.mktemp("disturbed"))
     home.prepare()
-    shutil.copytree(owner.starter_model, home.starter_model)
+    shutil.copytree(starter_model, home.starter_model)
     for name in PEOPLE:
         keys.add_client(home, name)
     try:
@@ -44,7 +40,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
         up.stop(home)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def talker(product: Product) -> str:
     """A model with two versions of random weights that answer differently; 1 is the champion."""
     for number, accuracy in ACCURACY.items():

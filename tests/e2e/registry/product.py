@@ -21,7 +21,6 @@ from stack import keys, up
 from stack.environment.places import ROOT
 from stack.errors import StackError
 from stack.home import Home
-from stack.ports import Ports, next_free
 from stack.registry import Registry
 from stack.supervisor import ENDED, Supervisor
 
@@ -41,22 +40,12 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
         time.sleep(POLL_S)
 
 
-def _ports() -> Ports:
-    """Ports where no other stack of this machine looks first: the last is opened long after it is
-    picked."""
-    picked: list[int] = []
-    for _ in range(8):
-        picked.append(next_free(20_000 + os.getpid() % 1000 * 10, picked))
-    edge, mesh, stats, gateway, serving, *stores = picked
-    return Ports(edge, mesh, stats, gateway, (serving,), *stores)
-
-
 class Product:
     """One running stack. `restart` puts another in its place, on the same data and ports."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        self.running = up.start(home, ports=_ports())
+        self.running = up.start(home)
         self.supervisor = Supervisor(home)
 
     def restart(self) -> None:

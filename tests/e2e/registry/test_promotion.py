@@ -1,9 +1,11 @@
 """A promotion and a rollback under load: no stream fails, and none mixes two versions."""
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Self
 
 import openai
 from parley.registry.v1 import registry_pb2 as pb
@@ -50,42 +52,41 @@ def ask(client: openai.OpenAI, model: str, tokens: int = TOKENS) -> Answer:
 
 
 class Load:
-    """Many streams at a time, begun again as they end, until it is stopped."""
+    """Many streams at a time, begun again as they end, until it is left."""
 
     def __init__(self, client: openai.OpenAI, model: str, pool: ThreadPoolExecutor) -> None:
         self._client, self._model = client, model
         self._stop = threading.Event()
-        self._begun = threading.Semaphore(0)
+        self.answers: list[Answer] = []
         self._rows = [pool.submit(self._ask_on) for _ in range(STREAMS)]
 
-    def _ask_on(self) -> list[Answer]:
-        answers = []
-        while not self._stop.is_set():
-            answers.append(ask(self._client, self._model))
-            self._begun.release()
-        return answers
+    def __enter__(self) -> Self:
+        return self
 
-    def await_answers(self, count: int) -> None:
-        """Waits for so many more answers; fails when they do not come."""
-        for _ in range(count):
-            assert self._begun.acquire(timeout=60)
-
-    def end(self) -> list[Answer]:
+    def __exit__(self, *_: object) -> None:
         """Lets the streams come to their ends. Raises what failed in one."""
         self._stop.set()
-        return [answer for row in self._rows for answer in row.result(timeout=120)]
+        for row in self._rows:
+            row.result(timeout=120)
 
+    def _ask_on(self) -> None:
+        while not self._stop.is_set():
+            self.answers.append(ask(self._client, self._model))
 
-def first_token_s(client: openai.OpenAI, model: str, number: int, since_s: float) -> float:
-    """Asks until a version's own token has come; gives the seconds from `since_s` to it."""
-    found: list[Answer] = []
+    def begun_between(self, first_s: float, last_s: float) -> list[Answer]:
+        """The answers so far that were asked for in that time."""
+        return [one for one in list(self.answers) if first_s < one.began_s < last_s]
 
-    def has_come() -> bool:
-        found.append(ask(client, model, tokens=1))
-        return found[-1].is_of(number)
+    def first_token_s(self, number: int, since_s: float) -> float:
+        """Seconds from `since_s` to a version's first token in a stream begun after that."""
+        after = self.begun_between(since_s, math.inf)
+        return min(one.first_s for one in after if one.is_of(number)) - since_s
 
-    wait_until(has_come, f"a token of version {number}")
-    return found[-1].first_s - since_s
+    def await_begun_after(self, moment_s: float) -> None:
+        """Waits for as many answers as there are streams, all asked for after that."""
+        wait_until(
+            lambda: len(self.begun_between(moment_s, math.inf)) >= STREAMS, "streams come to ends"
+        )
 
 
 def roll_back(product: Product, model: str) -> pb.Promotion:
@@ -106,32 +107,33 @@ def test_no_stream_fails_or_mixes_through_promotion_and_rollback(
     champion's as soon as it answers, and a rollback brings the old one back."""
     old = product.champion(talker)
     new = 3 - old
-    with product.sdk() as client, ThreadPoolExecutor(STREAMS) as pool:
-        load = Load(client, talker, pool)
-        load.await_answers(STREAMS)
+    with (
+        product.sdk() as client,
+        ThreadPoolExecutor(STREAMS) as pool,
+        Load(client, talker, pool) as load,
+    ):
+        load.await_begun_after(0)
         expected = {old: ask(client, f"{talker}@{old}").text}
         began_s = time.monotonic()
-        promotion = product.promote(talker, new)
-        record_property("promotion_s", first_token_s(client, talker, new, began_s))
-        follow(product, promotion)
-        expected[new] = ask(client, f"{talker}@{new}").text
+        follow(product, product.promote(talker, new))
         promoted_s = time.monotonic()
-        load.await_answers(2 * STREAMS)
+        expected[new] = ask(client, f"{talker}@{new}").text
+        load.await_begun_after(promoted_s)
         began_back_s = time.monotonic()
         back = roll_back(product, talker)
-        record_property("rollback_s", first_token_s(client, talker, old, began_back_s))
         follow(product, back)
         returned_s = time.monotonic()
-        load.await_answers(2 * STREAMS)
-        answers = load.end()
-    record_property("streams", len(answers))
+        load.await_begun_after(returned_s)
+    record_property("streams", len(load.answers))
+    record_property("promotion_s", load.first_token_s(new, began_s))
+    record_property("rollback_s", load.first_token_s(old, began_back_s))
     assert expected[old] != expected[new]
-    for answer in answers:
+    for answer in load.answers:
         number = int(answer.header)
         assert answer.is_of(number)
         assert answer.text == expected[number]
-    between = [one for one in answers if promoted_s < one.began_s < began_back_s]
-    after = [one for one in answers if one.began_s > returned_s]
+    between = load.begun_between(promoted_s, began_back_s)
+    after = load.begun_between(returned_s, math.inf)
     assert {one.header for one in between} == {str(new)}
     assert {one.header for one in after} == {str(old)}
     assert (back.number, product.champion(talker)) == (old, old)
