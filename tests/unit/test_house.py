@@ -32,9 +32,11 @@ UNSAFE_MODULES = {"pickle", "joblib", "dill", "cloudpickle"}
 
 # Who, besides stack/, touches the environment, and why.
 ENVIRONMENT_USERS = {
+    "services/rpc/__init__.py": "sets a switch of gRPC that it reads as it begins",
     "training/quiet.py": "sets the libraries' own switches for as long as a training runs",
     "bench/others.py": "starts a child process that needs the caller's environment",
     "tests/contract/gateway/test_process.py": "starts a child process",
+    "tests/e2e/registry/product.py": "starts child processes as a shell does",
     "tests/e2e/test_readme.py": "starts child processes as a reader's shell does",
     "tests/integration/mesh/programs.py": "starts a child process",
     "tests/integration/s3/builds.py": "starts a compiler, and finds the cache",
