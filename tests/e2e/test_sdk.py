@@ -167,7 +167,7 @@ def test_a_full_queue_says_when_to_come_back(small: Running):
 def _long_answer(client: openai.OpenAI) -> str | openai.RateLimitError:
     try:
         answer = client.completions.create(
-            model="talkative", prompt="Go", max_tokens=600, temperature=0, timeout=100
+            model="talkative", prompt="Go", max_tokens=1800, temperature=0, timeout=110
         )
     except openai.RateLimitError as error:
         return error
