@@ -28,11 +28,11 @@ class Other:
     process: subprocess.Popen[bytes]
 
     @contextlib.contextmanager
-    def awake(self) -> Iterator[HttpTarget]:
+    def awake(self) -> Iterator[None]:
         """Lets it run meanwhile."""
         self.process.send_signal(signal.SIGCONT)
         try:
-            yield self.target
+            yield
         finally:
             self.process.send_signal(signal.SIGSTOP)
 

@@ -185,15 +185,18 @@ class _Remote:
 
     def __init__(self, target: HttpTarget) -> None:
         self._target = target
+        self._asked = 0
 
     def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
-        """All streams at once, to the end of the last."""
+        """All streams at once, to the end of the last. No prompt is asked twice: some servers keep
+        what they computed for one."""
+        first, self._asked = self._asked, self._asked + streams
 
         async def all_streams() -> tuple[float, list[Stream]]:
             began_s = time.perf_counter()
             found = await asyncio.gather(
                 *(
-                    self._target.stream(prompt(index, PROMPT_TOKENS), tokens)
+                    self._target.stream(prompt(first + index, PROMPT_TOKENS), tokens)
                     for index in range(streams)
                 )
             )
@@ -207,11 +210,12 @@ class _Other:
 
     def __init__(self, other: others.Other) -> None:
         self._other = other
+        self._remote = _Remote(other.target)
 
     def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
         """As `_Remote`."""
-        with self._other.awake() as target:
-            return _Remote(target).round(streams, tokens)
+        with self._other.awake():
+            return self._remote.round(streams, tokens)
 
 
 def _open_loop(target: HttpTarget, options: Options) -> Row:
