@@ -127,16 +127,26 @@ class Registrar:
 async def _begin(tx: AsyncConnection, wanted: Registration) -> str:
     """Makes the PENDING row, or finds the one that is there; returns its id."""
     await catalog.ensure_model(tx, wanted.model)
+    run_id = wanted.evidence.run_id
+    if run_id and (made := await _find(tx, wanted, VERSIONS.c.evidence["run_id"].astext == run_id)):
+        # The run was made for these files when they came without one.
+        return made
     await tx.execute(insert(VERSIONS).values(_pending(wanted)).on_conflict_do_nothing())
-    found = await tx.execute(
-        sa.select(VERSIONS.c.id).where(
-            VERSIONS.c.model == wanted.model,
-            VERSIONS.c.digest == wanted.digest,
-            VERSIONS.c.run_asked == wanted.evidence.run_id,
-            VERSIONS.c.state != VersionState.DELETED,
-        )
+    return str(await _find(tx, wanted, VERSIONS.c.run_asked == run_id))
+
+
+async def _find(
+    tx: AsyncConnection, wanted: Registration, of_run: sa.ColumnElement[bool]
+) -> str | None:
+    """The id of the row of these files and that run, the oldest if there are several."""
+    query = sa.select(VERSIONS.c.id).where(
+        VERSIONS.c.model == wanted.model,
+        VERSIONS.c.digest == wanted.digest,
+        VERSIONS.c.state != VersionState.DELETED,
+        of_run,
     )
-    return str(found.scalar_one())
+    found = (await tx.execute(query.order_by(VERSIONS.c.number))).scalars().first()
+    return None if found is None else str(found)
 
 
 def _pending(wanted: Registration) -> dict[str, Any]:

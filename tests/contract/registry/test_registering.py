@@ -30,10 +30,16 @@ async def test_the_same_files_for_the_same_run_are_one_version(world: World):
 
 async def test_another_run_makes_another_version(world: World):
     """The same files from two trainings are two versions, and each keeps its run."""
-    first = await world.register("a")
-    second = await world.register("a", run_id=first.evidence.run_id)
+    run_id = await world.registry.mlflow.ensure_run("training", "elsewhere")
+    first, second = await world.register("a"), await world.register("a", run_id=run_id)
     assert (first.number, second.number) == (1, 2)
-    assert first.evidence.run_id == second.evidence.run_id
+    assert first.evidence.run_id != second.evidence.run_id == run_id
+
+
+async def test_the_run_that_was_made_for_files_is_theirs(world: World):
+    """Who names it later means the version that has it."""
+    first = await world.register("a")
+    assert (await world.register("a", run_id=first.evidence.run_id)).number == first.number
 
 
 async def test_a_run_that_mlflow_does_not_have_is_refused(world: World):
