@@ -77,7 +77,9 @@ async def test_a_dead_database_is_unavailable_and_heals(fragile: World, own_post
                 break
             except ParleyError as error:  # The machine may be slow to come back, too.
                 assert isinstance(error, Unavailable)
-    assert (await watched.read()).models[0].champion == version.number
+    while not (state := await watched.read()).models:
+        pass  # the version is registered, and not promoted yet
+    assert state.models[0].champion == version.number
 
 
 async def test_a_frozen_database_is_unavailable_and_heals(fragile: World, own_postgres: Postgres):
