@@ -1,0 +1,67 @@
+"""Airflow as programs of the stack: an API server with its page, a scheduler, a DAG processor and a
+triggerer, in an environment of their own.
+
+They start behind all else and nothing waits for them: a job that is submitted meanwhile begins when
+they are there.
+"""
+
+import sys
+from collections.abc import Mapping
+
+from stack.environment.places import Places
+from stack.home import Home, private_folder
+from stack.jobs import airflow_cfg, airflow_users
+from stack.plan import JOBS, Probe, Program
+from stack.ports import LOOPBACK, Ports
+
+API, SCHEDULER, PROCESSOR, TRIGGERER = (
+    "airflow-api",
+    "airflow-scheduler",
+    "airflow-processor",
+    "airflow-triggerer",
+)
+NAMES = (API, SCHEDULER, PROCESSOR, TRIGGERER)
+FIRST_WORDS = "starting; the first time it makes its tables"
+# SIGTERM has the scheduler end its tasks, which write a checkpoint first.
+STOP_WITHIN_S = {SCHEDULER: 30.0}
+
+
+def prepare(home: Home, ports: Ports, database_uri: str) -> None:
+    """Writes Airflow's settings and users for these ports. Safe to repeat."""
+    for folder in (home.airflow, home.jobs, home.wandb):
+        private_folder(folder)
+    airflow_users.ensure(home)
+    airflow_cfg.write(home, ports, database_uri)
+
+
+def programs(home: Home, ports: Ports, tasks: Mapping[str, str]) -> tuple[Program, ...]:
+    """The four programs. `tasks` is what tasks are told, which they inherit of the scheduler."""
+    return tuple(_program(home, ports, name, tasks) for name in NAMES)
+
+
+def page_url(ports: Ports) -> str:
+    """The address of Airflow's page, which asks for a name and a password."""
+    return f"http://{LOOPBACK}:{ports.airflow}"
+
+
+def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> Program:
+    role = name.removeprefix("airflow-")
+    health = Probe("http", f"{page_url(ports)}/api/v2/monitor/health", waiting=FIRST_WORDS)
+    return Program(
+        name=name,
+        wave=JOBS,
+        command=(sys.executable, "-m", "stack.jobs.airflow_program", role),
+        environment={
+            "AIRFLOW_HOME": str(home.airflow),
+            "AIRFLOW_CONFIG": str(home.airflow_config),
+            "PARLEY_AIRFLOW_BIN": str(Places.find().airflow.venv / "bin" / "airflow"),
+            # uvicorn and the task's supervisor fork; see services/__init__.py.
+            "GRPC_ENABLE_FORK_SUPPORT": "0",
+            "DO_NOT_TRACK": "true",
+            **tasks,
+        },
+        probes=(health,) if name == API else (),
+        ready_within_s=300,
+        stop_within_s=STOP_WITHIN_S.get(name, 15.0),
+        awaited=False,
+    )

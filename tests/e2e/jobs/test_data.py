@@ -1,0 +1,61 @@
+"""Data that cannot be trained on is refused before anything is computed."""
+
+from pathlib import Path
+
+import grpc
+import pytest
+from parley.jobs.v1 import jobs_pb2 as pb
+
+from .works import Works
+
+GOOD = b'{"prompt": "Who?", "completion": "We."}\n'
+USER_LAST = b'{"messages": [{"role": "user", "content": "Who?"}]}\n'
+BAD = {
+    "bad JSON at line 7": (GOOD * 6 + b"{oops}\n" + GOOD, "line 7"),
+    "an empty file": (b"", "empty"),
+    "one line": (GOOD, "one"),
+    "wrong roles": (GOOD + USER_LAST, "line 2"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_data_are_refused_by_name(works: Works, tmp_path: Path, name: str):
+    """INVALID_ARGUMENT with the line and what is wrong with it; no job is there afterwards."""
+    data, words = BAD[name]
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(data)
+    before = works.ask("ListJobs", pb.ListJobsRequest()).jobs
+    with pytest.raises(grpc.RpcError) as refused:
+        works.submit(finetune={"model": "bad", "dataset": str(path)})
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert words in refused.value.details()
+    assert list(works.ask("ListJobs", pb.ListJobsRequest()).jobs) == list(before)
+
+
+def test_a_line_of_a_gibibyte_is_refused_unread(works: Works, tmp_path: Path):
+    """Refused within the call's deadline; nothing holds the line in memory."""
+    path = tmp_path / "long.jsonl"
+    with path.open("wb") as file:
+        file.write(GOOD)
+        file.seek(1 << 30, 1)
+        file.write(b"\n")
+    with pytest.raises(grpc.RpcError) as refused:
+        works.submit(finetune={"model": "bad", "dataset": str(path)})
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "line 2" in refused.value.details()
+
+
+def test_a_loss_that_is_no_number_ends_the_job(works: Works, small_data: Path):
+    """A learning rate that blows the weights up: the job fails by name, and is not tried again."""
+    job = works.submit(
+        finetune={
+            "model": "exploding",
+            "dataset": str(small_data),
+            "learning_rate": 1.0,
+            "epochs": 200,
+        }
+    )
+    found = works.ended(job.id)
+    assert found.state == pb.JOB_STATE_FAILED
+    assert found.error.reason == "LOSS_NOT_FINITE", found.error
+    assert {task.name: task.attempts for task in found.tasks}["train"] == 1
