@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 
 _PLAIN = {
     "e-mail address": r"[\w.+%'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,4}\.[^\W\d]{2,24}\b",
-    "phone number": r"(?<![\w+.])(?<!\d[ .-])(?:"
+    "phone number": r"(?<![\w+.])(?<!\d[ ./-])(?:"
     # With the country's number, with an area in brackets, in three groups, or from a leading zero,
     # which days of months have as well.
     r"\+\d{1,3}(?:[ ./()-]{0,2}\d){6,12}"
     r"|(?:1[ .-])?\(\d{2,5}\)[ .-]?\d{3,4}[ .-]?\d{3,5}"
     r"|(?:1[ .-])?[2-9]\d{2}([ .-])\d{3}\1\d{4}"
-    r"|(?!\d\d?[/.-]\d\d?[/.-]\d)0(?!00)\d{1,4}[ /.-]?\d{2,4}(?:[ /.-]?\d{2,4}){1,3}"
+    r"|(?!\d\d?[/.-]\d\d?[/.-]\d)0(?!00)(?=(?:[ /.-]?\d){7})\d{1,4}[ /.-]?\d{2,4}(?:[ /.-]?\d{2,4}){1,3}"
     r")(?![\w-])(?!\.\d)",
     "national number": r"(?<![\w-])(?:"
     r"\d{3}-\d{2}-\d{4}"  # United States

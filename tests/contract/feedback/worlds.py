@@ -16,7 +16,7 @@ from parley.registry.v1 import registry_pb2
 
 from services.jobs.data.checking import Checker
 from services.jobs.data.database import open_store
-from services.jobs.data.exporting import News
+from services.jobs.data.exporting import Announce, News
 from services.jobs.data.servicer import SERVICE, Servicer
 from services.objects.object_store import S3ObjectStore
 from services.rpc import errors
@@ -41,6 +41,8 @@ class World:
     stub: pb_grpc.FeedbackStub
     s3: servers.Server
     news: list[News] = field(default_factory=list)
+    # What is called in the place of Airflow, where a test sets it.
+    tell: Announce | None = None
 
     @property
     def model(self) -> str:
@@ -129,10 +131,11 @@ async def open_world(
     objects = S3ObjectStore(s3.endpoint, servers.BUCKET, s3.keys, timeout_s=timeout_s)
     settings = ServerSettings(address=f"unix:{folder}/f.sock")
     server = Server(settings, [SERVICE])
-    news: list[News] = []
 
-    async def announce(one: News) -> None:
-        news.append(one)
+    async def announce(news: News) -> None:
+        if world.tell is not None:
+            await world.tell(news)
+        world.news.append(news)
 
     servicer = Servicer(
         store, registry.stub, objects, servers.BUCKET, folder / "work", announce,
@@ -141,7 +144,8 @@ async def open_world(
     pb_grpc.add_FeedbackServicer_to_server(servicer, server.grpc)
     await server.start()
     async with open_channel(settings.address) as channel:
-        yield World(registry, pb_grpc.FeedbackStub(channel), s3, news)
+        world = World(registry, pb_grpc.FeedbackStub(channel), s3)
+        yield world
     await server.grpc.stop(0)
     objects.close()
     await store.close()
