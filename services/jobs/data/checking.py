@@ -5,6 +5,7 @@ Training is not imported: services know nothing of it, and its program may take 
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,6 +21,7 @@ COMMAND = (sys.executable, "-m", "training.check_data")
 ROOT = Path(__file__).parents[3]
 CHECK_S_MAX = 60.0
 WORDS_MAX = 2000
+_LINE = re.compile(r"\bline (\d+)\b", re.ASCII)
 
 
 class Checker:
@@ -40,8 +42,12 @@ class Checker:
         reason, message = told.get("reason"), told.get("message")
         if not isinstance(reason, str) or not isinstance(message, str):
             raise _broken(f"it said {str(told)[:WORDS_MAX]}")
-        # Its words begin in the middle of a sentence and name the line.
-        raise InvalidArgument(f"The dataset is refused: {message[:WORDS_MAX]}", reason=reason)
+        line = _LINE.search(message)
+        raise InvalidArgument(
+            f"The dataset is refused: {message[:WORDS_MAX]}",
+            reason=reason,
+            metadata={"line": line[1]} if line else None,
+        )
 
     async def _ask(self, path: Path) -> dict[str, object]:
         pipe = asyncio.subprocess.PIPE

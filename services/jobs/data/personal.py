@@ -18,7 +18,8 @@ _PLAIN = {
     r"\+\d{1,3}(?:[ ./()-]{0,2}\d){6,12}"
     r"|(?:1[ .-])?\(\d{2,5}\)[ .-]?\d{3,4}[ .-]?\d{3,5}"
     r"|(?:1[ .-])?[2-9]\d{2}([ .-])\d{3}\1\d{4}"
-    r"|(?!\d\d?[/.-]\d\d?[/.-]\d)0(?!00)(?=(?:[ /.-]?\d){7})\d{1,4}[ /.-]?\d{2,4}(?:[ /.-]?\d{2,4}){1,3}"
+    r"|(?!\d\d?[/.-]\d\d?[/.-]\d)0(?!00)(?=(?:[ /.-]?\d){7})"
+    r"\d{1,4}[ /.-]?\d{2,4}(?:[ /.-]?\d{2,4}){1,3}"
     r")(?![\w-])(?!\.\d)",
     "national number": r"(?<![\w-])(?:"
     r"\d{3}-\d{2}-\d{4}"  # United States
@@ -39,7 +40,7 @@ _PLAIN = {
 }
 # Ahead of each place, since what precedes or follows a number may look like a part of it.
 _CARD = re.compile(r"(?<![\w.-])(?=([2-6](?:[ -]?\d){12,18})(?![\w-]))")
-_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?!\w)", re.IGNORECASE)
+_IBAN = re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?!\w)", re.IGNORECASE | re.ASCII)
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?![\w:])", re.IGNORECASE)
 _CARD_DIGITS = range(13, 20)
@@ -48,14 +49,19 @@ _IBAN_CHARACTERS = range(15, 35)
 
 def find_personal(text: str) -> str | None:
     """Finds out what kind of personal data a text holds; None if none of the rules finds any."""
-    # Other forms of the same digits and letters, and what is invisible between them, hide nothing.
+    plain = text if text.isascii() else _plain(text)
+    return next((kind for kind, finds in _RULES.items() if finds(plain)), None)
+
+
+def _plain(text: str) -> str:
+    """Other forms of the same digits and letters, and what is invisible between them, hide
+    nothing."""
     visible = "".join(
         character
         for character in unicodedata.normalize("NFKC", text)
         if unicodedata.category(character) != "Cf"
     )
-    plain = re.sub(r"[‐-―−]", "-", visible).replace("\u00a0", " ")
-    return next((kind for kind, finds in _RULES.items() if finds(plain)), None)
+    return re.sub(r"[‐-―−]", "-", visible)
 
 
 def _has_card(text: str) -> bool:

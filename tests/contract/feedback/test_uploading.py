@@ -30,6 +30,7 @@ async def test_a_bad_line_is_named_and_nothing_is_stored(world: World):
         await world.upload(*named("mine", data))
     assert caught.value.reason == "DATASET_INVALID"
     assert "line 4" in caught.value.message
+    assert caught.value.metadata == {"line": "4"}
     with pytest.raises(FileNotFoundError):
         world.stored(hashlib.sha256(data).hexdigest())
 
