@@ -49,4 +49,9 @@ def cut(found: Sequence[T], size: int, key: Callable[[T], str | int]) -> tuple[S
     if len(found) <= size:
         return found, ""
     page = found[:size]
-    return page, base64.urlsafe_b64encode(json.dumps(key(page[-1])).encode()).decode()
+    return page, make_token(key(page[-1]))
+
+
+def make_token(key: str | int) -> str:
+    """Makes the token that asks for what comes after an entry."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()

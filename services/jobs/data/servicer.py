@@ -74,8 +74,8 @@ class Servicer(pb_grpc.FeedbackServicer):
         found, fitting = await self._run(
             lambda tx: kept.list_page(tx, asked, before, size, PAGE_BYTES_MAX)
         )
-        page, token = pages.cut(found, fitting, lambda entry: entry.id)
-        entries = [messages.from_entry(entry) for entry in page]
+        token = pages.make_token(found[fitting - 1].id) if len(found) > fitting else ""
+        entries = [messages.from_entry(entry) for entry in found[:fitting]]
         return pb.ListFeedbackResponse(entries=entries, next_page_token=token)
 
     async def ExportFeedback(
