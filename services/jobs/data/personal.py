@@ -31,7 +31,7 @@ _PLAIN = {
     r"|[2-9]\d{3}[ -]\d{4}[ -]\d{4}(?! \d)"  # India
     r")(?![\w-])",
     "key": r"(?<![A-Za-z0-9])(?:"
-    r"[sprk]k[-_][A-Za-z0-9_-]{16,}"
+    r"[sprk]k[-_](?=[A-Za-z_-]{0,64}\d)[A-Za-z0-9_-]{16,}"
     r"|A[KS]IA[0-9A-Z]{16}(?![0-9A-Z])"
     r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{30,}|glpat-[\w-]{20,}"
     r"|xox[abeprs]-[\w-]{10,}|hf_[A-Za-z0-9]{30,}|AIza[\w-]{35}"

@@ -107,3 +107,13 @@ async def test_exports_at_the_same_time_make_one_dataset(world: World):
     await world.give(await world.answer(), "Who?", "Ada.")
     exports = await asyncio.gather(*(world.export() for _ in range(3)))
     assert len({export.dataset.digest for export in exports}) == 1
+
+
+async def test_the_loop_closes(world: World):
+    """Feedback is a dataset, of which a version is made, on whose answers there is feedback."""
+    await world.give(await world.answer("a"), "Who?", "Ada.")
+    digest = (await world.export()).dataset.digest
+    answer = await world.answer("b", dataset_digest=digest)
+    await world.give(answer, "Who?", "Eve.", good=False, as_="eve")
+    (found,) = await world.entries(dataset_digest=digest)
+    assert (found.response_id, found.version, found.given_by) == (answer, 2, "eve")

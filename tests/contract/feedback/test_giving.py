@@ -1,5 +1,7 @@
 """Giving feedback and reading it again."""
 
+import asyncio
+
 import pytest
 from parley.jobs.v1 import feedback_pb2 as pb
 
@@ -114,3 +116,11 @@ async def test_a_foreign_page_token_is_refused(world: World):
     """A token that this server did not make."""
     with pytest.raises(InvalidArgument):
         await world.entries(page_token="!")
+
+
+async def test_words_at_the_same_time_leave_one(world: World):
+    """A button that is pressed twice is one word, and neither call fails."""
+    answer = await world.answer()
+    given = await asyncio.gather(*(world.give(answer, reason=str(n)) for n in range(8)))
+    (kept,) = await world.entries()
+    assert kept in given

@@ -79,7 +79,7 @@ NOT_FOUND = [
     "2^64 = 18446744073709551616",
     "0 1 1 2 3 5 8 13 21 34 55",
     "E = mc2, a@b, @home",
-    "sk-learn and risk-free",
+    "sk-learn-compatible-estimators and risk-free",
     "00:11:22:33",
     "version 5.18.0",
     "10 20 30 40 50",
