@@ -6,7 +6,6 @@ import hashlib
 import pytest
 from parley.jobs.v1 import feedback_pb2 as pb
 
-from services.jobs.data.exporting import News
 from services.rpc.errors import NotFound
 from tests.contract.feedback.worlds import World
 
@@ -74,9 +73,11 @@ async def test_airflow_hears_of_it_unless_it_is_to_be_quiet(world: World):
     """With the model, the dataset, and who asked."""
     await world.give(await world.answer(), "Who?", "Ada.")
     await world.export(quiet=True)
-    assert world.news == []
+    assert world.airflow.events == []
     digest = (await world.export()).dataset.digest
-    assert world.news == [News(world.model, digest, "ada")]
+    assert world.airflow.events == [
+        {"model": world.model, "dataset": f"sha256:{digest}", "submitted_by": "ada"}
+    ]
 
 
 async def test_feedback_that_teaches_nothing_is_not_found(world: World):
@@ -86,7 +87,7 @@ async def test_feedback_that_teaches_nothing_is_not_found(world: World):
         await world.export()
     assert caught.value.reason == "NO_FEEDBACK"
     assert caught.value.metadata == {"model": world.model, "personal": "1", "unusable": "0"}
-    assert world.news == []
+    assert world.airflow.events == []
     with pytest.raises(NotFound):
         await world.ask("ExportFeedback", pb.ExportFeedbackRequest(model="another"))
 

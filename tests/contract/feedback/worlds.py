@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,16 @@ from parley.jobs.v1 import feedback_pb2 as pb
 from parley.jobs.v1 import feedback_pb2_grpc as pb_grpc
 from parley.registry.v1 import registry_pb2
 
+from services.jobs.data import process
+from services.jobs.data.announce import ASSET
 from services.jobs.data.checking import Checker
-from services.jobs.data.database import open_store
-from services.jobs.data.exporting import Announce, News
-from services.jobs.data.servicer import SERVICE, Servicer
-from services.objects.object_store import S3ObjectStore
+from services.jobs.data.servicer import SERVICE
 from services.rpc import errors
 from services.rpc.channel import open_channel
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
 from tests.contract.registry import worlds as registry_worlds
+from tests.fakes.assets import FakeAssets
 from tests.integration.s3 import servers
 
 WAIT_S = 30.0
@@ -33,6 +33,18 @@ BYTES_MAX = 1 << 20
 CHECK = (sys.executable, "-m", "tests.fakes.check_data")
 
 
+class Settings(ServerSettings):
+    """What the process of jobs is told, as far as it matters here."""
+
+    database_uri: str
+    store_timeout_s: float
+    s3_endpoint: str
+    s3_region: str = "us-east-1"
+    s3_bucket: str = servers.BUCKET
+    s3_credentials_file: Path
+    work_dir: Path
+
+
 @dataclass
 class World:
     """A running service and a client of it."""
@@ -40,9 +52,7 @@ class World:
     registry: registry_worlds.World
     stub: pb_grpc.FeedbackStub
     s3: servers.Server
-    news: list[News] = field(default_factory=list)
-    # What is called in the place of Airflow, where a test sets it.
-    tell: Announce | None = None
+    airflow: FakeAssets
 
     @property
     def model(self) -> str:
@@ -126,27 +136,23 @@ async def open_world(
     timeout_s: float = STORE_TIMEOUT_S,
 ) -> AsyncIterator[World]:
     """Runs the service for one test, as soon as its database is ready."""
-    store = open_store(database_uri, STORE_TIMEOUT_S)
-    await store.open()
-    objects = S3ObjectStore(s3.endpoint, servers.BUCKET, s3.keys, timeout_s=timeout_s)
-    settings = ServerSettings(address=f"unix:{folder}/f.sock")
-    server = Server(settings, [SERVICE])
-
-    async def announce(news: News) -> None:
-        if world.tell is not None:
-            await world.tell(news)
-        world.news.append(news)
-
-    servicer = Servicer(
-        store, registry.stub, objects, servers.BUCKET, folder / "work", announce,
-        bytes_max=BYTES_MAX, checker=Checker(CHECK),
-    )  # fmt: skip
-    pb_grpc.add_FeedbackServicer_to_server(servicer, server.grpc)
-    await server.start()
-    async with open_channel(settings.address) as channel:
-        world = World(registry, pb_grpc.FeedbackStub(channel), s3)
-        yield world
-    await server.grpc.stop(0)
-    objects.close()
-    await store.close()
-    assert not await asyncio.to_thread(lambda: list((folder / "work").iterdir()))
+    chosen = Settings(
+        address=f"unix:{folder}/f.sock",
+        database_uri=database_uri,
+        store_timeout_s=timeout_s,
+        s3_endpoint=s3.endpoint,
+        s3_credentials_file=s3.credentials_file,
+        work_dir=folder / "work",
+    )
+    airflow = FakeAssets(ASSET)
+    server = Server(chosen, [SERVICE])
+    more = {"bytes_max": BYTES_MAX, "checker": Checker(CHECK)}
+    async with process.prepare(chosen, registry.stub, airflow, **more) as feedback:
+        await feedback.store.open()
+        pb_grpc.add_FeedbackServicer_to_server(feedback.servicer, server.grpc)
+        await server.start()
+        async with open_channel(chosen.address) as channel:
+            yield World(registry, pb_grpc.FeedbackStub(channel), s3, airflow)
+        await server.grpc.stop(0)
+    left = chosen.work_dir / "datasets"
+    assert await asyncio.to_thread(lambda: list(left.iterdir())) == []
