@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -67,15 +68,16 @@ class Exporter:
         Raises NotFound when no feedback can be used, and Unavailable.
         """
         await self._datasets.check()
-        with self._workplace.file() as path:
+        with self._workplace.file() as file:
             rows = await self._store.run(lambda tx: self._collect(tx, model), READ_S_MAX)
             if not rows.rows:
                 raise _nothing(model, rows)
             data = await asyncio.to_thread(rows.to_bytes)
             digest = hashlib.sha256(data).hexdigest()
-            await asyncio.to_thread(path.write_bytes, data)
+            await asyncio.to_thread(file.write, data)
+            await asyncio.to_thread(file.flush)
             dataset = await self._datasets.store(
-                path, digest, f"feedback-{model}", rows=rows.rows, size_bytes=len(data)
+                Path(file.name), digest, f"feedback-{model}", rows=rows.rows, size_bytes=len(data)
             )
         if not quiet:
             await self._tell(News(model, digest, asked_by))

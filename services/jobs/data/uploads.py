@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import IO
 
 from services.jobs.data.checking import Checker
 from services.jobs.data.datasets import Dataset, Datasets
@@ -37,32 +38,33 @@ class Uploads:
         Raises InvalidArgument, ResourceExhausted when it is too large, and Unavailable.
         """
         await self._datasets.check()
-        with self._workplace.file() as path:
+        with self._workplace.file() as file:
             try:
                 async with asyncio.timeout(RECEIVE_S_MAX):
-                    digest, size_bytes = await self._receive(path, pieces)
+                    digest, size_bytes = await self._receive(file, pieces)
             except TimeoutError:
                 raise DeadlineExceeded(
                     f"The dataset did not come within {RECEIVE_S_MAX:g} s, or nothing of it for "
                     f"{self._stall_s:g} s. Send it again.",
                     reason="UPLOAD_TOO_SLOW",
                 ) from None
+            path = Path(file.name)
             rows = await self._checker.count_rows(path)
             return await self._datasets.store(path, digest, name, rows=rows, size_bytes=size_bytes)
 
-    async def _receive(self, path: Path, pieces: AsyncIterator[bytes]) -> tuple[str, int]:
+    async def _receive(self, file: IO[bytes], pieces: AsyncIterator[bytes]) -> tuple[str, int]:
         found, size_bytes = hashlib.sha256(), 0
-        with await asyncio.to_thread(path.open, "wb") as file:
-            while (piece := await self._next(pieces)) is not None:
-                size_bytes += len(piece)
-                if size_bytes > self._bytes_max:
-                    raise ResourceExhausted(
-                        f"The dataset is larger than {self._bytes_max} bytes. Use fewer rows.",
-                        reason="DATASET_TOO_LARGE",
-                        metadata={"bytes_max": str(self._bytes_max)},
-                    )
-                found.update(piece)
-                await asyncio.to_thread(file.write, piece)
+        while (piece := await self._next(pieces)) is not None:
+            size_bytes += len(piece)
+            if size_bytes > self._bytes_max:
+                raise ResourceExhausted(
+                    f"The dataset is larger than {self._bytes_max} bytes. Use fewer rows.",
+                    reason="DATASET_TOO_LARGE",
+                    metadata={"bytes_max": str(self._bytes_max)},
+                )
+            found.update(piece)
+            await asyncio.to_thread(file.write, piece)
+        await asyncio.to_thread(file.flush)
         if not size_bytes:
             raise InvalidArgument("The dataset has no bytes.", reason="DATASET_EMPTY")
         return found.hexdigest(), size_bytes

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
 from services.rpc.errors import ResourceExhausted
 
@@ -21,8 +22,8 @@ class Workplace:
         self._free = files_max
 
     @contextmanager
-    def file(self) -> Iterator[Path]:
-        """Lends an empty file, which is gone afterwards.
+    def file(self) -> Iterator[IO[bytes]]:
+        """Lends an empty file, open for writing, whose `name` is its path; it is gone afterwards.
 
         Raises ResourceExhausted when too many are lent.
         """
@@ -35,6 +36,6 @@ class Workplace:
         self._free -= 1
         try:
             with tempfile.NamedTemporaryFile(suffix=".part", dir=self._folder) as file:
-                yield Path(file.name)
+                yield cast(IO[bytes], file)
         finally:
             self._free += 1

@@ -56,8 +56,8 @@ def test_a_workplace_begins_without_what_a_dead_process_left(tmp_path: Path):
     """Half datasets do not gather."""
     (tmp_path / "old.part").touch()
     workplace = Workplace(tmp_path, 1)
-    with workplace.file() as path:
-        assert list(tmp_path.iterdir()) == [path]
+    with workplace.file() as file:
+        assert list(tmp_path.iterdir()) == [Path(file.name)]
         with pytest.raises(ResourceExhausted), workplace.file():
             pass
     assert list(tmp_path.iterdir()) == []
