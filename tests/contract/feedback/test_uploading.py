@@ -7,7 +7,7 @@ import pytest
 from parley.jobs.v1 import feedback_pb2 as pb
 
 from services.rpc.errors import Internal, InvalidArgument, ResourceExhausted
-from tests.contract.feedback.worlds import BYTES_MAX, World, named
+from tests.contract.feedback.worlds import BYTES_MAX, WAIT_S, World, named
 
 DATA = b'{"prompt":"a","completion":"b"}\n' * 3
 
@@ -82,19 +82,14 @@ async def test_only_so_many_come_at_a_time(world: World):
     for call in calls:
         await call.write(pb.UploadDatasetRequest(name="slow"))
         await call.write(pb.UploadDatasetRequest(chunk=b"{"))
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                await world.upload(*named("mine", DATA))
-                await asyncio.sleep(0.02)
-            except ResourceExhausted as error:
-                assert error.reason == "TOO_MANY_DATASETS"
-                break
+    async with asyncio.timeout(WAIT_S):
+        while len(list(world.workplace.iterdir())) < len(calls):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        with pytest.raises(ResourceExhausted) as caught:
+            await world.upload(*named("mine", DATA))
+        assert caught.value.reason == "TOO_MANY_DATASETS"
         for call in calls:
             call.cancel()
-        while True:
-            try:
-                await world.upload(*named("mine", DATA))
-                break
-            except ResourceExhausted:
-                await asyncio.sleep(0.02)
+        while list(world.workplace.iterdir()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        await world.upload(*named("mine", DATA))

@@ -53,6 +53,8 @@ class World:
     stub: pb_grpc.FeedbackStub
     s3: servers.Server
     airflow: FakeAssets
+    # Where datasets on their way are.
+    workplace: Path
 
     @property
     def model(self) -> str:
@@ -145,6 +147,7 @@ async def open_world(
         work_dir=folder / "work",
     )
     airflow = FakeAssets(ASSET)
+    workplace = chosen.work_dir / "datasets"
     server = Server(chosen, [SERVICE])
     more = {"bytes_max": BYTES_MAX, "checker": Checker(CHECK)}
     async with process.prepare(chosen, registry.stub, airflow, **more) as feedback:
@@ -152,7 +155,6 @@ async def open_world(
         pb_grpc.add_FeedbackServicer_to_server(feedback.servicer, server.grpc)
         await server.start()
         async with open_channel(chosen.address) as channel:
-            yield World(registry, pb_grpc.FeedbackStub(channel), s3, airflow)
+            yield World(registry, pb_grpc.FeedbackStub(channel), s3, airflow, workplace)
         await server.grpc.stop(0)
-    left = chosen.work_dir / "datasets"
-    assert await asyncio.to_thread(lambda: list(left.iterdir())) == []
+    assert await asyncio.to_thread(lambda: list(workplace.iterdir())) == []
