@@ -4,14 +4,15 @@ from typing import Any
 
 import uvloop
 
-from services.registry import failpoints, imports, process, s3_credentials
+from services.objects import s3_credentials
+from services.objects.object_store import S3ObjectStore
+from services.registry import failpoints, imports, process
 from services.registry.importing.importer import Importing
 from services.registry.model import Version
-from services.registry.object_store import S3ObjectStore
 from services.registry.registering import Registrar, Registration
 from services.registry.settings import Settings
-from services.registry.store import Store
 from services.rpc import logs, metrics, settings
+from services.rpc.store import Store
 
 
 async def main(chosen: Settings) -> None:

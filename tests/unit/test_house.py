@@ -27,6 +27,8 @@ SHIPPED = {"services", "gateway", "stack", "training"}
 
 # The rest of services/serving is domain: it would not know if gRPC went away.
 SERVING_EDGES = {"servicer", "__main__", "settings", "registry_source", "listing", "metrics"}
+# Services that keep files, for which they share services/objects.
+STORING = {"services.registry", "services.jobs"}
 FRAMEWORKS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "mlflow", "airflow"}
 UNSAFE_MODULES = {"pickle", "joblib", "dill", "cloudpickle"}
 
@@ -93,7 +95,8 @@ def _allowed(importer: str) -> set[str] | None:
     if importer == "services.rpc":
         return {importer, "services"}
     if importer.startswith("services"):
-        return {importer, "services", "services.rpc"}
+        shared = {"services.objects"} if importer in STORING else set()
+        return {importer, "services", "services.rpc", *shared}
     return {"gateway": {"gateway", "services", "services.rpc"}, "training": {"training"}}.get(
         importer
     )

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.registry.object_store import PART_BYTES, S3ObjectStore
+from services.objects.object_store import PART_BYTES, S3ObjectStore
 from services.rpc.errors import Internal, NotFound, Unavailable
 from tests.integration.s3 import servers
 from tests.integration.s3.conftest import store_of

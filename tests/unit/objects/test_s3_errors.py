@@ -4,7 +4,7 @@ import pytest
 import urllib3
 from minio.error import InvalidResponseError, S3Error, ServerError
 
-from services.registry import s3_errors
+from services.objects import s3_errors
 from services.rpc.errors import Internal, NotFound, Unavailable
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.registry import s3_credentials
+from services.objects import s3_credentials
 
 GOOD = "[default]\naws_access_key_id = me\naws_secret_access_key = p%c=#;\n"
 

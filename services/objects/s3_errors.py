@@ -8,7 +8,7 @@ import re
 import urllib3
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
-from services.registry.verified import WrongBytes
+from services.objects.verified import WrongBytes
 from services.rpc import errors
 
 UNAVAILABLE_CODES = {"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout"}

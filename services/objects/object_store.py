@@ -17,10 +17,10 @@ import urllib3
 from minio import Minio
 from minio.deleteobjects import DeleteObject
 
-from services.registry import s3_errors
-from services.registry.bucket import PRESIGNED_S, StoredObject
-from services.registry.s3_credentials import S3Credentials
-from services.registry.verified import (
+from services.objects import s3_errors
+from services.objects.bucket import PRESIGNED_S, StoredObject
+from services.objects.s3_credentials import S3Credentials
+from services.objects.verified import (
     READ_BYTES,
     Budget,
     VerifiedReader,

@@ -1,4 +1,4 @@
-"""What the registry can ask of one bucket. Knows no server and no client."""
+"""What can be asked of one bucket. Knows no server and no client."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -20,12 +20,14 @@ class Paged(Protocol):
     page_token: str
 
 
-def read(request: Paged, kind: type[Key]) -> tuple[Key | None, int]:
+def read(
+    request: Paged, kind: type[Key], size_default: int = SIZE_DEFAULT
+) -> tuple[Key | None, int]:
     """Reads which entry the page before ended with, None at the beginning, and the page's size.
 
     Raises InvalidArgument when this server did not make the token.
     """
-    size = request.page_size or SIZE_DEFAULT
+    size = request.page_size or size_default
     if not request.page_token:
         return None, size
     try:
@@ -47,4 +49,9 @@ def cut(found: Sequence[T], size: int, key: Callable[[T], str | int]) -> tuple[S
     if len(found) <= size:
         return found, ""
     page = found[:size]
-    return page, base64.urlsafe_b64encode(json.dumps(key(page[-1])).encode()).decode()
+    return page, make_token(key(page[-1]))
+
+
+def make_token(key: str | int) -> str:
+    """Makes the token that asks for what comes after an entry."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode()

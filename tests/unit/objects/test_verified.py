@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from services.registry.verified import Budget, VerifiedReader, WrongBytes, write_checked
+from services.objects.verified import Budget, VerifiedReader, WrongBytes, write_checked
 
 BODY = b"0123456789"
 DIGEST = hashlib.sha256(BODY).hexdigest()
