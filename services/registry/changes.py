@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registry import audit, catalog, rules
+from services.registry import audit, catalog, evaluations, rules
 from services.registry.model import (
     Act,
+    Evaluation,
     Model,
     Policy,
     Promotion,
@@ -135,6 +136,26 @@ async def set_traffic(
     return changed, await audit.record(tx, act)
 
 
+async def record_evaluation(
+    tx: AsyncConnection, wish: Wish, name: str, number: int, evaluation: Evaluation
+) -> Version:
+    """Records how a version did on one more dataset; returns the version."""
+    await catalog.get_model(tx, name, lock=True)
+    rules.check_ready(await catalog.get_version(tx, name, number))
+    digest, metrics = evaluation.evaluation_digest, evaluation.metrics
+    before = await evaluations.find_metrics(tx, name, number, digest)
+    await evaluations.save(tx, name, number, evaluation)
+    act = wish.act(
+        "evaluate",
+        name,
+        number,
+        before={"evaluation_digest": digest, "metrics": before} if before else {},
+        after={"evaluation_digest": digest, "metrics": metrics},
+    )
+    await audit.record(tx, act)
+    return await catalog.get_version(tx, name, number)
+
+
 async def delete(tx: AsyncConnection, wish: Wish, name: str, number: int) -> Version:
     """Deletes a version that nothing uses; returns it as it was."""
     model = await catalog.get_model(tx, name, lock=True)
@@ -197,4 +218,9 @@ def _deployed(model: Model) -> Mapping[str, Any]:
 
 
 def _evidence(version: Version) -> Mapping[str, Any]:
-    return {"digest": version.digest, **from_evidence(version.evidence)}
+    recorded = [
+        {"evaluation_digest": one.evaluation_digest, "metrics": one.metrics}
+        for one in version.evaluations
+    ]
+    known = {"digest": version.digest, **from_evidence(version.evidence)}
+    return {**known, "evaluations": recorded} if recorded else known

@@ -5,15 +5,15 @@ every minute. Replicas go on serving what our rows say, whatever MLflow has beco
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registry import audit, catalog, leftovers
+from services.registry import audit, catalog, evaluations, leftovers
 from services.registry.alignment import Alignment
-from services.registry.mlflow_adapter import Mlflow
+from services.registry.mlflow_adapter import Mlflow, MlflowVersion, evaluation_tag
 from services.registry.model import CHAMPION, PARLEY, Act, Drift, Model, VersionState
 from services.registry.objects import Objects
 from services.registry.store import Store
@@ -84,12 +84,26 @@ class Reconciler:
                 await self._mlflow.delete_version(name, number)
                 words = f"MLflow still had version {number} of {name!r}, deleted here"
                 yield Drift("VERSION_LEFT", name, words, mended=True)
+        async for drift in self._mend_evaluations(name, theirs):
+            yield drift
         for number in sorted(theirs.keys() - ours.keys()):
             if theirs[number].registration not in pending:
                 words = f"version {number} of {name!r} was registered past the registry"
                 yield Drift("VERSION_UNKNOWN", name, words)
         if aliases.get(CHAMPION, 0) != model.champion and model.champion in {0, *theirs}:
             yield await self._mend_alias(model, aliases.get(CHAMPION, 0))
+
+    async def _mend_evaluations(
+        self, name: str, theirs: Mapping[int, MlflowVersion]
+    ) -> AsyncIterator[Drift]:
+        """Tags versions with what MLflow was away for."""
+        recorded = await self._store.run(lambda tx: evaluations.list_recorded(tx, name))
+        for number, one in recorded:
+            key, value = evaluation_tag(one.evaluation_digest, one.metrics)
+            if number in theirs and theirs[number].tags.get(key) != value:
+                await self._alignment.align_evaluation(name, number, one.evaluation_digest)
+                words = f"MLflow lacked an evaluation of version {number} of {name!r}"
+                yield Drift("EVALUATION_MISSING", name, words, mended=True)
 
     async def _mend_alias(self, model: Model, found: int) -> Drift:
         name = model.name

@@ -140,6 +140,23 @@ class Servicer(pb_grpc.RegistryServicer):
         await self._parts.alignment.try_delete(request.model, request.number)
         return answer
 
+    async def RecordEvaluation(
+        self, request: pb.RecordEvaluationRequest, context: Context
+    ) -> pb.RecordEvaluationResponse:
+        """Records an evaluation, which MLflow's version gets as a tag."""
+
+        async def work(tx: AsyncConnection, wish: Wish) -> pb.RecordEvaluationResponse:
+            evaluation = messages.to_evaluation(request, wish.principal)
+            version = await changes.record_evaluation(
+                tx, wish, request.model, request.number, evaluation
+            )
+            return pb.RecordEvaluationResponse(version=messages.from_version(version))
+
+        answer = await self._once(request, context, pb.RecordEvaluationResponse, work)
+        digest = request.evaluation_digest
+        await self._parts.alignment.try_evaluation(request.model, request.number, digest)
+        return answer
+
     async def ImportModel(
         self, request: pb.ImportModelRequest, context: Context
     ) -> pb.ImportModelResponse:
