@@ -218,9 +218,4 @@ def _deployed(model: Model) -> Mapping[str, Any]:
 
 
 def _evidence(version: Version) -> Mapping[str, Any]:
-    recorded = [
-        {"evaluation_digest": one.evaluation_digest, "metrics": one.metrics}
-        for one in version.evaluations
-    ]
-    known = {"digest": version.digest, **from_evidence(version.evidence)}
-    return {**known, "evaluations": recorded} if recorded else known
+    return {"digest": version.digest, **from_evidence(version.evidence)}
