@@ -40,6 +40,11 @@ class Mlflow:
     def __init__(self, wire: MlflowWire) -> None:
         self._wire = wire
 
+    async def check(self) -> None:
+        """Raises Unavailable when MLflow is away."""
+        wanted = {"experiment_name": EXPERIMENT}
+        await self._wire.ask("GET", "experiments/get-by-name", wanted, forgive=MISSING)
+
     async def has_run(self, run_id: str) -> bool:
         """Whether there is a run of that id."""
         return bool(await self._wire.ask("GET", "runs/get", {"run_id": run_id}, forgive=MISSING))
