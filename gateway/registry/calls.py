@@ -118,6 +118,12 @@ CALLS = (
         "Deletes a version that nothing uses.",
         query=("reason",),
     ),
+    Call(
+        "POST",
+        f"{ROOT}/models/{{model}}/versions/{{number}}:evaluation",
+        "RecordEvaluation",
+        "Records how a version does on one more evaluation dataset.",
+    ),
     Call("POST", f"{ROOT}/imports", "ImportModel", "Starts to import a model.", status=202),
     Call("GET", f"{ROOT}/imports/{{id}}", "GetImport", "Gets an import, running or done."),
     Call(

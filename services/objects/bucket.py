@@ -17,6 +17,9 @@ class StoredObject(NamedTuple):
 class ObjectStore(Protocol):
     """One bucket. Every method raises Unavailable when the server does not answer in time."""
 
+    async def check(self) -> None:
+        """Raises Unavailable when the server is away, Internal when it has no such bucket."""
+
     async def put_file(self, key: str, path: Path, sha256: str) -> None:
         """Stores a file, unless the same bytes are there already."""
 

@@ -71,6 +71,14 @@ class S3ObjectStore:
         self._calls.shutdown(wait=False, cancel_futures=True)
         self._transfers.shutdown(wait=False, cancel_futures=True)
 
+    async def check(self) -> None:
+        """Looks whether the bucket is there."""
+        found = await self._call(
+            self._bucket, self._timeout_s, lambda: self._small.bucket_exists(self._bucket)
+        )
+        if not found:
+            raise s3_errors.bucket_not_found()
+
     async def put_file(self, key: str, path: Path, sha256: str) -> None:
         """Stores a file, unless the same bytes are there already.
 

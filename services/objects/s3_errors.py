@@ -53,13 +53,18 @@ def unavailable() -> errors.Unavailable:
     )
 
 
+def bucket_not_found() -> errors.Internal:
+    """Makes the error for a server that has no bucket of ours."""
+    return _internal("BUCKET_NOT_FOUND", "the object store has no such bucket; see doctor")
+
+
 def _from_code(code: str, status: int, key: str) -> errors.ParleyError:
     if code == "NoSuchKey":
         return errors.NotFound(
             f"the object store has no {key}", reason="OBJECT_NOT_FOUND", metadata={"key": key}
         )
     if code == "NoSuchBucket":
-        return _internal("BUCKET_NOT_FOUND", "the object store has no such bucket; see doctor")
+        return bucket_not_found()
     # A HEAD has no words, and not every server says 403 to wrong keys.
     if code in KEY_CODES or status in (400, 401, 403):
         return _internal(

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.registry import evaluations
 from services.registry.model import Model, Policy, Promotion, PromotionState, Version, VersionState
 from services.registry.rows import from_policy, from_traffic, to_model, to_promotion, to_version
 from services.registry.tables import MODELS, PROMOTIONS, VERSIONS
@@ -185,6 +186,6 @@ async def _versions(
     tx: AsyncConnection, *wanted: sa.ColumnElement[Any], count: int | None = None
 ) -> list[Version]:
     is_champion = (MODELS.c.champion == VERSIONS.c.number).label("is_champion")
-    asked = sa.select(VERSIONS, is_champion).join(MODELS).where(*wanted)
+    asked = sa.select(VERSIONS, is_champion, evaluations.OF_VERSION).join(MODELS).where(*wanted)
     asked = asked.order_by(VERSIONS.c.model, VERSIONS.c.number.desc()).limit(count)
     return [to_version(row) for row in (await tx.execute(asked)).mappings()]

@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 # MLflow is asked within transactions: its silence should be heard before theirs is.
 MLFLOW_SHARE = 0.8
+# Who asks for a comparison hears of a store that is away within the timeout, on a busy machine too.
+FIRST_ANSWER_SHARE = 0.6
 
 
 class RunningImporter(Importer, Protocol):
@@ -71,7 +73,8 @@ async def start(
     wire = MlflowWire(chosen.mlflow_address, token_file, timeout_s)
     mlflow, watch = Mlflow(wire), Watch(store)
     alignment = Alignment(store, mlflow)
-    reconciler = Reconciler(store, mlflow, objects, alignment)
+    within_s = chosen.store_timeout_s * FIRST_ANSWER_SHARE
+    reconciler = Reconciler(store, mlflow, objects, alignment, within_s)
     registrar = Registrar(store, mlflow, bucket=chosen.s3_bucket, tell=watch.tell)
     importer = make_importer(store, registrar)
     server = Server(chosen, [SERVICE])

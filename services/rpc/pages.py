@@ -3,14 +3,19 @@
 import base64
 import json
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Protocol, TypeVar
+
+from google.protobuf.message import Message
 
 from services.rpc.errors import InvalidArgument
 
-T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 Key = TypeVar("Key", str, int)
 
 SIZE_DEFAULT = 100
+# Well below what a channel takes; one entry alone stays below it too.
+BYTES_MAX = 512 << 10
 
 
 class Paged(Protocol):
@@ -44,8 +49,13 @@ def read(
     return key, size
 
 
-def cut(found: Sequence[T], size: int, key: Callable[[T], str | int]) -> tuple[Sequence[T], str]:
-    """Cuts one page off what was found, one more than `size`; returns it and the next token."""
+def cut(found: Sequence[M], size: int, key: Callable[[M], str | int]) -> tuple[Sequence[M], str]:
+    """Cuts one page off what was found, one more than `size`; returns it and the next token.
+
+    A page that would be too large for one message is cut shorter.
+    """
+    sizes = accumulate(one.ByteSize() for one in found)
+    size = min(size, max(1, sum(bytes_ <= BYTES_MAX for bytes_ in sizes)))
     if len(found) <= size:
         return found, ""
     page = found[:size]

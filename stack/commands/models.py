@@ -9,6 +9,8 @@ from stack.commands.options import AsJson, AsName
 from stack.words import ago, out, print_json, print_rows, say, talk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from google.protobuf.timestamp_pb2 import Timestamp
     from parley.registry.v1 import registry_pb2 as pb
 
@@ -193,7 +195,7 @@ def _show_version(version: "pb.ModelVersion") -> None:
         "digest": version.digest,
         "run": known.run_id,
         "dataset": known.dataset_digest or "unknown",
-        "metrics": ", ".join(f"{name}={known.metrics[name]:g}" for name in sorted(known.metrics)),
+        "metrics": _metrics(known.metrics),
         "network": version.architecture,
         "size": f"{version.size_bytes / 1e6:.1f} MB",
         "made": f"{_time(version.create_time)} by {version.created_by}",
@@ -203,6 +205,13 @@ def _show_version(version: "pb.ModelVersion") -> None:
     for name, value in values.items():
         if value:
             say(f"  {name:<10} {value}")
+    for one in version.evaluations:
+        by = f"{_time(one.time)} by {one.recorded_by}"
+        say(f"  evaluated  on {one.evaluation_digest[:DIGITS]}: {_metrics(one.metrics)} ({by})")
+
+
+def _metrics(metrics: "Mapping[str, float]") -> str:
+    return ", ".join(f"{name}={metrics[name]:g}" for name in sorted(metrics))
 
 
 def _news(model: "pb.Model") -> str:

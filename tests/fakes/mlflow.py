@@ -65,6 +65,7 @@ class FakeMlflow:
             ("GET", "model-versions/get"): lambda asked: {"model_version": self._version(asked)},
             ("GET", "model-versions/search"): self._search_versions,
             ("DELETE", "model-versions/delete"): self._delete_version,
+            ("POST", "model-versions/set-tag"): self._set_tag,
             ("POST", "registered-models/alias"): self._set_alias,
             ("DELETE", "registered-models/alias"): self._delete_alias,
         }
@@ -172,6 +173,12 @@ class FakeMlflow:
         model = self._model(asked)
         del model.versions[asked["version"]]
         model.aliases = {k: v for k, v in model.aliases.items() if v != asked["version"]}
+        return {}
+
+    def _set_tag(self, asked: Json) -> Json:
+        tag, version = {"key": asked["key"], "value": asked["value"]}, self._version(asked)
+        others = [one for one in version["tags"] if one["key"] != tag["key"]]
+        version["tags"] = [*others, tag]
         return {}
 
     def _set_alias(self, asked: Json) -> Json:

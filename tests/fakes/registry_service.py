@@ -140,6 +140,24 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         return pb.DeleteModelVersionResponse(version=version)
 
     @once
+    async def RecordEvaluation(self, request: pb.RecordEvaluationRequest, context: Any) -> Message:
+        """In the place of what was recorded of the same dataset."""
+        version = self._version(request.model, str(request.number))
+        others = [
+            one for one in version.evaluations if one.evaluation_digest != request.evaluation_digest
+        ]
+        new = pb.Evaluation(
+            evaluation_digest=request.evaluation_digest,
+            metrics=request.metrics,
+            recorded_by=self.note(context),
+        )
+        new.time.GetCurrentTime()
+        del version.evaluations[:]
+        version.evaluations.extend([new, *others])
+        self._write("evaluate", request.model, request, context)
+        return pb.RecordEvaluationResponse(version=version)
+
+    @once
     async def ImportModel(self, request: pb.ImportModelRequest, context: Any) -> Message:
         """It goes one stage further each time that somebody looks."""
         if request.local_folder and not request.local_folder.startswith("/"):

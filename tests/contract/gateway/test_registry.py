@@ -164,6 +164,21 @@ async def test_import_is_begun_and_looked_after(facade: Facade) -> None:
     assert (states[-1]["state"], states[-1]["number"]) == ("IMPORT_STATE_DONE", 1)
 
 
+async def test_evaluation_is_recorded_with_its_version(facade: Facade) -> None:
+    """Once for each key, by whoever the edge names; a broken number is refused by its name."""
+    facade.registry.add_version("m")
+    path = "/api/v1/models/m/versions/1:evaluation"
+    body = {"evaluation_digest": DATASET, "metrics": {"accuracy": 0.5}}
+    headers = {"x-parley-client": "ann", "idempotency-key": str(uuid.uuid4())}
+    first = await facade.http.post(path, json=body, headers=headers)
+    (found,) = first.json()["version"]["evaluations"]
+    assert (found["evaluation_digest"], found["metrics"]) == (DATASET, {"accuracy": 0.5})
+    assert found["recorded_by"] == "ann"
+    assert (await facade.http.post(path, json=body, headers=headers)).json() == first.json()
+    wrong = await facade.http.post(path, json={**body, "metrics": {"accuracy": "high"}})
+    assert _assert_problem(wrong, 400, "INVALID_TYPE")["field"].startswith("metrics")
+
+
 async def test_lineage_leads_both_ways(facade: Facade) -> None:
     """From an answer's id, and from a dataset."""
     version = facade.registry.add_version("m", dataset_digest=DATASET)
