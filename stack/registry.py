@@ -112,7 +112,7 @@ def connect(as_name: str | None = None) -> Iterator[Registry]:
 
 def plain(message: Message) -> dict[str, Any]:
     """A message as the HTTP API gives it."""
-    from gateway.registry.messages import to_json  # brings JSON Schema, which words do without
+    from gateway.api.messages import to_json  # brings JSON Schema, which words do without
 
     return to_json(message)
 

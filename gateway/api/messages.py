@@ -1,7 +1,7 @@
-"""From JSON to the registry's messages and back: names as in the contract, numbers as numbers.
+"""From JSON to the services' messages and back: names as in the contract, numbers as numbers.
 
 Reading is stricter than protobuf's own: unknown names, camelCase and numbers in quotes are refused
-by their path. Values are the registry's to judge.
+by their path. Values are the service's to judge.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from jsonschema import Draft202012Validator, ValidationError
 
+from gateway.api.json_schema import is_integer, schemas
 from gateway.errors import ApiError, invalid
-from gateway.registry.json_schema import is_integer, schemas
 
 PATH_CHARS_MAX = 200
 
