@@ -72,6 +72,6 @@ def too_large(bytes_max: int) -> ApiError:
     return ApiError(
         413,
         INVALID_REQUEST,
-        "requesttoo_large",
+        "request_too_large",
         f"The body is larger than {bytes_max} bytes. Send less at a time.",
     )

@@ -25,18 +25,34 @@ async def send_body(
     ClientDisconnect.
     """
     try:
-        try:
-            await call.write(pb.UploadDatasetRequest(name=name))
-            async for chunk in chunks(request, piece_s):
-                await call.write(pb.UploadDatasetRequest(chunk=chunk))
-            await call.done_writing()
-        except asyncio.InvalidStateError:
-            pass  # The service has answered before the end: its answer says why.
+        await _write(call, pb.UploadDatasetRequest(name=name))
+        async for chunk in chunks(request, piece_s):
+            await _write(call, pb.UploadDatasetRequest(chunk=chunk))
+        await call.done_writing()
         return await call
     except grpc.aio.AioRpcError as error:
         raise errors.from_rpc_error(error) from None
     finally:
         call.cancel()
+
+
+async def _write(call: grpc.aio.StreamUnaryCall, message: pb.UploadDatasetRequest) -> None:
+    """Sends one message. Raises ParleyError.
+
+    grpc.aio forgets the status of a call that ends while it is written to, so nothing better can be
+    said then; a service that refuses reads to the end first.
+    """
+    try:
+        await call.write(message)
+    except asyncio.InvalidStateError:
+        await call  # It has ended: its status says why.
+    except grpc.aio.AioRpcError as error:
+        told = errors.from_rpc_error(error)
+        if errors.is_ours(told):
+            raise told from None
+        raise errors.Unavailable(
+            "The dataset was not taken to its end. Send it again.", reason="UPLOAD_CUT"
+        ) from None
 
 
 async def chunks(request: Request, piece_s: float) -> AsyncIterator[bytes]:

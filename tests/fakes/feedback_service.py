@@ -83,6 +83,7 @@ class FakeFeedback(pb_grpc.FeedbackServicer):
         self, requests: AsyncIterator[pb.UploadDatasetRequest], context: Any
     ) -> pb.UploadDatasetResponse:
         """Each line is to be JSON."""
+        self.metadata.append(dict(context.invocation_metadata() or ()))
         name, body = "", bytearray()
         async for request in requests:
             if request.HasField("name"):
@@ -90,9 +91,9 @@ class FakeFeedback(pb_grpc.FeedbackServicer):
                 continue
             body += request.chunk
             self.chunks.append(len(request.chunk))
-            if len(body) > self.bytes_max:
-                too_large = errors.ResourceExhausted("It is too large.", reason="DATASET_TOO_LARGE")
-                await _abort(too_large, context)
+        if len(body) > self.bytes_max:
+            too_large = errors.ResourceExhausted("It is too large.", reason="DATASET_TOO_LARGE")
+            await _abort(too_large, context)
         for number, line in enumerate(bytes(body).splitlines(), 1):
             try:
                 json.loads(line)

@@ -35,6 +35,7 @@ class FakeJobs(pb_grpc.JobsServicer):
         }
         self.metadata: list[dict[str, str]] = []
         self.watched: list[int] = []
+        self.watching = 0
         # What becomes of a job once it is submitted.
         self.play: Play = lambda jobs, job_id: None
         # Raised one by one, a call each.
@@ -142,20 +143,30 @@ class FakeJobs(pb_grpc.JobsServicer):
         """The job, its events, and the job again."""
         self.note(context)
         self.watched.append(request.revision)
-        job, known, sent = self._job(request.id), self.events[request.id], 0
+        job = self._job(request.id)
         left = self.drops.pop(0) if self.drops else None
-        yield pb.WatchJobResponse(job=job)
+        self.watching += 1
+        try:
+            yield pb.WatchJobResponse(job=job)
+            async for event in self._events(job, request.revision, left):
+                yield pb.WatchJobResponse(event=event)
+            yield pb.WatchJobResponse(job=job)
+        finally:
+            self.watching -= 1
+
+    async def _events(
+        self, job: pb.Job, revision: int, left: int | None
+    ) -> AsyncIterator[pb.JobEvent]:
+        """Those after `revision` to the job's end, or to the drop after `left` of them."""
+        known, sent = self.events[job.id], 0
         while True:
             self._changed.clear()
-            for event in known[request.revision + sent :]:
-                if sent == left:
-                    raise errors.Unavailable("Going away.", reason="GOING_AWAY")
-                yield pb.WatchJobResponse(event=event)
+            while sent != left and revision + sent < len(known):
+                yield known[revision + sent]
                 sent += 1
             if sent == left:
                 raise errors.Unavailable("Going away.", reason="GOING_AWAY")
             if job.state in ENDED:
-                yield pb.WatchJobResponse(job=job)
                 return
             await self._changed.wait()
 
