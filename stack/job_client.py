@@ -37,27 +37,32 @@ class Jobs(Client):
 
         A stream that drops is taken up again after the last event. Raises StackError.
         """
-        asked, last, away_since_s = pb.WatchJobRequest(id=job_id, revision=revision), None, None
-        while last is None or last.state not in ENDED:
+        asked = pb.WatchJobRequest(id=job_id, revision=revision)
+        job, away_since_s = None, 0.0
+        while True:
             try:
-                with self.failures():
-                    for message in self._stub.WatchJob(
-                        asked, timeout=STREAM_S, metadata=self._metadata()
-                    ):
-                        away_since_s = None
-                        if message.HasField("job"):
-                            last = message.job
-                        elif message.event.revision <= asked.revision:
-                            continue
-                        else:
-                            asked.revision = message.event.revision
-                        yield message
+                for message in self._watch_once(asked):
+                    away_since_s = 0.0
+                    job = message.job if message.HasField("job") else job
+                    asked.revision = max(asked.revision, message.event.revision)
+                    yield message
+                if job is not None and job.state in ENDED:
+                    return
             except Unanswered:
                 away_since_s = away_since_s or time.monotonic()
-                if last is None or time.monotonic() - away_since_s > AWAY_S:
+                if job is None or time.monotonic() - away_since_s > AWAY_S:
                     raise
-            if last is None or last.state not in ENDED:
-                time.sleep(PAUSE_S)
+            time.sleep(PAUSE_S)
+
+    def _watch_once(self, asked: pb.WatchJobRequest) -> Iterator[pb.WatchJobResponse]:
+        with self.failures():
+            call = self._stub.WatchJob(asked, timeout=STREAM_S, metadata=self._metadata())
+            try:
+                for message in call:
+                    if message.HasField("job") or message.event.revision > asked.revision:
+                        yield message
+            finally:
+                call.cancel()
 
 
 class Feedback(Client):

@@ -190,3 +190,38 @@ class FakeJobs(pb_grpc.JobsServicer):
         if job_id not in self.jobs:
             raise errors.NotFound(f"There is no job {job_id}.", reason="JOB_NOT_FOUND")
         return self.jobs[job_id]
+
+
+def succeed(jobs: FakeJobs, job_id: str, **result: Any) -> None:
+    """A play: trains in four steps, and ends with `result`; promoted, unless it says otherwise."""
+    jobs.tell(job_id, 1000, state=pb.JOB_STATE_RUNNING)
+    train = pb.JobTask(name="train", state=pb.TASK_STATE_RUNNING, attempts=1)
+    train.start_time.FromSeconds(1000)
+    jobs.tell(job_id, 1000, task=train)
+    for step in range(1, 5):
+        now_s = 1000 + 10 * step
+        values = {"loss": 2.0 / step, "tokens_per_s": 1234.0}
+        jobs.tell(job_id, now_s, metrics=pb.MetricsEvent(step=step, values=values))
+        progress = pb.ProgressEvent(percent=20.0 * step, message=f"epoch {step} of 4")
+        jobs.tell(job_id, now_s, progress=progress)
+        jobs.tell(job_id, now_s, line=pb.LogLine(task="train", text=f"step {step} is done"))
+    train.state = pb.TASK_STATE_SUCCEEDED
+    train.end_time.FromSeconds(1042)
+    jobs.tell(job_id, 1042, task=train)
+    measured = {"eval.exact_match": 0.75, "champion.eval.exact_match": 0.5}
+    jobs.tell(job_id, 1045, metrics=pb.MetricsEvent(step=4, values=measured))
+    job = jobs.jobs[job_id]
+    model = getattr(job.spec, job.spec.WhichOneof("work")).model
+    values = {"model": model, "version": 3, "promotion": pb.PROMOTION_OUTCOME_PROMOTED}
+    job.result.CopyFrom(pb.JobResult(**{**values, "dataset_digest": "d" * 64, **result}))
+    jobs.tell(job_id, 1050, progress=pb.ProgressEvent(percent=100, message="done"))
+    jobs.tell(job_id, 1050, state=pb.JOB_STATE_SUCCEEDED)
+
+
+def fail(jobs: FakeJobs, job_id: str) -> None:
+    """A play: the loss is lost."""
+    jobs.tell(job_id, 1000, state=pb.JOB_STATE_RUNNING)
+    jobs.tell(job_id, 1001, line=pb.LogLine(task="train", text="loss is nan at step 7"))
+    error = pb.JobError(reason="LOSS_NOT_FINITE", message="The loss became NaN.", task="train")
+    jobs.jobs[job_id].error.CopyFrom(error)
+    jobs.tell(job_id, 1002, state=pb.JOB_STATE_FAILED)
