@@ -5,8 +5,10 @@ import { Composer } from "./composer.ts";
 import { lastTurn, type Conversation } from "./conversation.ts";
 import { h } from "./dom.ts";
 import { Failure } from "./failure.ts";
+import { sendFeedback } from "./feedback.ts";
 import { Header } from "./header.ts";
 import { helpDialog, listen } from "./keys.ts";
+import { feedbackRequest, type Opinion } from "./opinion.ts";
 import { Settings } from "./settings.ts";
 import { SignIn } from "./sign-in.ts";
 import { loadConversation, loadPreferences, saveConversation, savePreferences } from "./storage.ts";
@@ -45,6 +47,7 @@ class Page {
     regenerate: () => this.#regenerate(),
     edit: () => this.#edit(),
     show: (turnId, index) => this.#chat.show(turnId, index),
+    opine: (turnId, answerId, opinion) => this.#opine(turnId, answerId, opinion),
   });
   readonly #chat = new Chat(
     {
@@ -144,6 +147,19 @@ class Page {
   #edit(): void {
     const turn = lastTurn(this.#chat.conversation);
     if (turn && !this.#chat.busy) this.#composer.edit(turn.question);
+  }
+
+  async #opine(turnId: string, answerId: string, opinion: Opinion): Promise<void> {
+    const request = feedbackRequest(this.#chat.conversation, turnId, answerId, opinion);
+    if (!request) return;
+    try {
+      await sendFeedback(request);
+    } catch (cause) {
+      if (cause instanceof Failure && cause.signedOut) this.#askToSignIn();
+      throw cause;
+    }
+    this.#chat.opine(turnId, answerId, opinion);
+    this.#announcer.say("Your feedback was sent.");
   }
 
   #escape(): void {

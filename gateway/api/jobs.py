@@ -82,7 +82,7 @@ WATCH = Call(
     answer_kind="text/event-stream",
     answer="Server-sent events: `job` with the Job as it is; then `state`, `task`, `progress`, "
     "`metrics` and `line`, each a JobEvent whose revision is its id; `end` with the Job at its "
-    f"end; or `error` with a Problem. Goes on after {LAST_EVENT_ID}, or after `revision`.",
+    f"end; or `problem` with a Problem. Goes on after {LAST_EVENT_ID}, or after `revision`.",
 )
 UPLOAD = Call(
     "POST",

@@ -1,7 +1,7 @@
 """A job's messages as server-sent events.
 
-A failure before the first message is raised, for an HTTP status; after it, it is an `error` event
-and the end. A stream that ends without `end` or `error` is to be taken up again by its last id.
+A failure before the first message is raised, for an HTTP status; after it, it is a `problem` event
+and the end. A stream that ends without `end` or `problem` is to be taken up again by its last id.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from services.rpc.errors import DeadlineExceeded, ParleyError
 
 FIRST_S = 10.0
 RETRY = b"retry: 1000\n\n"
-ERROR = "error"
+PROBLEM = "problem"
 
 
 class JobEvents:
@@ -56,7 +56,7 @@ class JobEvents:
         except (ParleyError, errors.ApiError) as error:
             if not self._begun:
                 raise
-            end = self._error_frame(error)
+            end = self._problem_frame(error)
         await send({"type": "http.response.body", "body": end})
 
     async def _relay(self, send: Send) -> None:
@@ -101,10 +101,10 @@ class JobEvents:
             body = RETRY + body
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
-    def _error_frame(self, error: ParleyError | errors.ApiError) -> bytes:
+    def _problem_frame(self, error: ParleyError | errors.ApiError) -> bytes:
         is_ours = isinstance(error, errors.ApiError)
         told = problems.of_api_error(error) if is_ours else problems.of_service(error)
-        return _frame(ERROR, told.body(self._request_id))
+        return _frame(PROBLEM, told.body(self._request_id))
 
 
 def frame(kind: str, message: Message) -> bytes:

@@ -131,7 +131,7 @@ async def test_reader_that_leaves_ends_the_watch(facade: Facade) -> None:
     assert len(facade.jobs.watched) == 1
 
 
-async def test_service_that_stays_away_ends_the_stream_with_an_error(
+async def test_service_that_stays_away_ends_the_stream_with_a_problem(
     facade: Facade, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a problem, and without `end`: nobody takes it for the job's."""
@@ -140,7 +140,7 @@ async def test_service_that_stays_away_ends_the_stream_with_an_error(
     _play(facade)
     facade.jobs.drops = [2] + [0] * 9
     told = _events((await facade.http.get(PATH)).text)
-    assert [kind for kind, _, _ in told] == ["job", "state", "task", "error"]
+    assert [kind for kind, _, _ in told] == ["job", "state", "task", "problem"]
     assert (told[-1][2]["status"], told[-1][2]["reason"]) == (503, "GOING_AWAY")
     assert told[-1][2]["request_id"]
 
@@ -177,7 +177,7 @@ async def test_service_that_is_away_at_first_is_a_503(facade: Facade) -> None:
 
 
 async def test_draining_facade_ends_its_watches_at_once(facade: Facade) -> None:
-    """Whole, and without `end` or `error`: the reader goes on elsewhere."""
+    """Whole, and without `end` or `problem`: the reader goes on elsewhere."""
     facade.jobs.add("one")
     stopping = asyncio.Event()
     async with open_channel(facade.settings.mesh_address) as channel:
