@@ -7,6 +7,7 @@ import { h } from "./dom.ts";
 import { Failure } from "./failure.ts";
 import { sendFeedback } from "./feedback.ts";
 import { Header } from "./header.ts";
+import { JobsView } from "./jobs-view.ts";
 import { helpDialog, listen } from "./keys.ts";
 import { feedbackRequest, type Opinion } from "./opinion.ts";
 import { Settings } from "./settings.ts";
@@ -30,6 +31,7 @@ class Page {
   readonly #announcer = new Announcer();
   readonly #help = helpDialog();
   readonly #settings = new Settings((sampling) => this.#prefer(sampling));
+  readonly #jobs = new JobsView();
   readonly #signIn = new SignIn((token) => this.#enter(token));
   readonly #notice = h("div", { class: "notice", role: "status" });
   readonly #welcome = welcome((question) => this.#send(question, false));
@@ -37,6 +39,7 @@ class Page {
     choose: (model) => this.#prefer({ model }),
     fresh: () => this.#fresh(),
     settings: () => this.#settings.open(this.#preferences),
+    jobs: () => this.#jobs.open(),
     help: () => this.#help.showModal(),
   });
   readonly #composer = new Composer({
@@ -69,7 +72,7 @@ class Page {
     this.#foot.append(this.#transcript.toFoot, this.#notice, this.#composer.element, hint);
     this.#main.append(this.#transcript.element, this.#welcome, this.#signIn.element, this.#foot);
     document.body.append(this.#header.element, this.#main, this.#announcer.element);
-    document.body.append(this.#settings.element, this.#help);
+    document.body.append(this.#settings.element, this.#jobs.element, this.#help);
     listen({
       escape: () => this.#escape(),
       editLast: () => this.#edit(),

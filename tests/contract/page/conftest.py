@@ -39,22 +39,24 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
     """A facade that serves the built page; the model says hello."""
     if not (DIST / "index.html").is_file():
         pytest.skip("the page is not built: npm ci && npm run build in chat/")
-    loop, ready, stop = asyncio.new_event_loop(), Future[Facade](), asyncio.Event()
+    ready: Future[Stage] = Future()
+    stop = asyncio.Event()
 
     async def serve() -> None:
         settings = make_settings(tmp_path, chat_dir=DIST, keepalive_s=0.5)
         async with running(settings) as facade:
-            ready.set_result(facade)
+            ready.set_result(Stage(facade, asyncio.get_running_loop()))
             await stop.wait()
 
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    # Ends what requests of a page that was closed have left, too.
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
+    made = ready.result(WITHIN_S)
     try:
-        yield Stage(ready.result(WITHIN_S), loop)
+        yield made
     finally:
-        loop.call_soon_threadsafe(stop.set)
+        made.loop.call_soon_threadsafe(stop.set)
         thread.join()
-        loop.close()
 
 
 @pytest.fixture
