@@ -48,6 +48,14 @@ def is_integer(field: FieldDescriptor) -> bool:
     return field.cpp_type in _INTEGERS
 
 
+def is_map_of_doubles(field: FieldDescriptor) -> bool:
+    """Whether it is a map to numbers that need not be whole."""
+    if not field.message_type or not field.message_type.GetOptions().map_entry:
+        return False
+    value = field.message_type.fields_by_name["value"]
+    return value.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE
+
+
 def _one(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Schema:
     if field.message_type:
         if field.message_type.full_name == TIMESTAMP:

@@ -9,6 +9,7 @@ import pytest
 from parley.jobs.v1 import jobs_pb2 as pb
 
 from gateway.app import create_app
+from gateway.routes import streams
 from gateway.streams import watch
 from services.rpc import errors
 from services.rpc.channel import open_channel
@@ -174,6 +175,21 @@ async def test_service_that_is_away_at_first_is_a_503(facade: Facade) -> None:
     facade.jobs.refusals = [errors.Unavailable("Starting.", reason="STARTING")]
     reply = await facade.http.get(PATH)
     assert (reply.status_code, reply.headers["retry-after"]) == (503, "1")
+
+
+async def test_watches_are_bounded(settings_with, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many is told to come back; one that ended makes room."""
+    monkeypatch.setattr(streams, "WATCHES_MAX", 1)
+    async with running(settings_with()) as facade:
+        facade.jobs.add("one")
+        async with facade.http.stream("GET", PATH) as reply:
+            lines = reply.aiter_lines()
+            await _until(lines, "event: job")
+            refused = await facade.http.get(PATH)
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            facade.jobs.tell("one", state=pb.JOB_STATE_SUCCEEDED)
+            await _until(lines, "event: end")
+        assert (await facade.http.get(PATH)).status_code == 200
 
 
 async def test_draining_facade_ends_its_watches_at_once(facade: Facade) -> None:

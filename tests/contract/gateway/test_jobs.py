@@ -109,6 +109,13 @@ async def test_service_that_refuses_for_now_says_when(facade: Facade) -> None:
     assert (second.status_code, second.headers["retry-after"]) == (503, "1")
 
 
+async def test_metric_that_is_no_number_is_left_out(facade: Facade) -> None:
+    """JSON has no word for it."""
+    facade.jobs.add("one", metrics={"loss": float("nan"), "step": 3, "norm": float("inf")})
+    job = (await facade.http.get("/api/v1/jobs/one")).json()["job"]
+    assert job["metrics"] == {"step": 3}
+
+
 async def test_feedback_is_given_listed_and_exported(facade: Facade) -> None:
     """In the name of the client that the edge knows; the later word counts."""
     for rating in ("RATING_BAD", "RATING_GOOD"):
@@ -128,7 +135,7 @@ async def test_feedback_is_given_listed_and_exported(facade: Facade) -> None:
 async def test_answers_of_jobs_keep_to_openapi(facade: Facade) -> None:
     """Good ones and problems alike."""
     document = (await facade.http.get(PATH)).json()
-    facade.jobs.add("one", metrics={"loss": 0.5})
+    facade.jobs.add("one", metrics={"loss": 0.5, "norm": float("nan")})
     body = {"response_id": ANSWER, "rating": "RATING_BAD", "conversation": TALK}
     replies = {
         "/api/v1/jobs": await facade.http.get("/api/v1/jobs"),
