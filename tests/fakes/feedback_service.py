@@ -1,5 +1,6 @@
 """A Feedback service in memory that keeps the contract's rules, without a store behind it."""
 
+import asyncio
 import hashlib
 import json
 import re
@@ -12,6 +13,7 @@ from parley.jobs.v1 import feedback_pb2_grpc as pb_grpc
 
 from services.rpc import errors
 
+STORE_S = 0.05
 _ANSWER_ID = re.compile(r"(?:chatcmpl|cmpl)-[0-9a-f]{12}-(\d+)-\d+-\w+")
 
 
@@ -91,6 +93,9 @@ class FakeFeedback(pb_grpc.FeedbackServicer):
                 continue
             body += request.chunk
             self.chunks.append(len(request.chunk))
+        # A call that was cancelled looks whole at first; the cancellation comes a moment later, and
+        # before a store would be done.
+        await asyncio.sleep(STORE_S)
         if len(body) > self.bytes_max:
             too_large = errors.ResourceExhausted("It is too large.", reason="DATASET_TOO_LARGE")
             await _abort(too_large, context)
