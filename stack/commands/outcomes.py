@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from stack.job_progress import Progress
 
 MEASURED, CHAMPION = "eval.", "champion."
+FIRST = ("eval.exact_match", "eval.perplexity", "eval.latency_ms")
+ROWS_MAX = 12
 
 
 def tell(progress: "Progress", as_json: bool) -> None:
@@ -37,10 +39,14 @@ def tell(progress: "Progress", as_json: bool) -> None:
 
 
 def rows_of_metrics(job: "pb.Job") -> list[tuple[str, str, str]]:
-    """What was measured, with the champion's value beside it: name, value, champion's value."""
-    names = sorted(name for name in job.metrics if name.startswith(MEASURED))
+    """What was measured, with the champion's value beside it: name, value, champion's value.
+
+    The first of many; `--json` has them all.
+    """
+    names = [name for name in job.metrics if name.startswith(MEASURED)]
+    names.sort(key=lambda name: (FIRST.index(name) if name in FIRST else len(FIRST), name))
     rows = []
-    for name in names:
+    for name in names[:ROWS_MAX]:
         short = name.removeprefix(MEASURED)
         others = (f"{CHAMPION}{name}", f"{CHAMPION}{short}")
         before = next((job.metrics[one] for one in others if one in job.metrics), None)
