@@ -68,14 +68,11 @@ def _say_result(job: "pb.Job") -> None:
     place = f"{result.model}@{result.version}" if result.version else result.model
     say(_sentence(job, place))
     if rows := rows_of_metrics(job):
-        head = ("METRIC", place, "CHAMPION BEFORE")
-        plain_rows = [row if any(one[2] != "-" for one in rows) else row[:2] for row in rows]
+        columns = 3 if any(champion != "-" for _, _, champion in rows) else 2
         out.print()
-        print_rows(head[: len(plain_rows[0])], plain_rows)
-    for index, command in enumerate(_next(job, place)):
-        talk.print(
-            f"{'' if index else chr(10)}{'     ' if index else 'Next:'} {command}", markup=False
-        )
+        print_rows(("METRIC", place, "CHAMPION BEFORE")[:columns], [row[:columns] for row in rows])
+    if commands := _next(job, place):
+        talk.print("\nNext: " + "\n      ".join(commands), markup=False)
 
 
 def _sentence(job: "pb.Job", place: str) -> str:
