@@ -68,6 +68,10 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         # The same, for GetImport alone.
         self.interruptions: list[errors.ParleyError] = []
 
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Adds the service to a server."""
+        pb_grpc.add_RegistryServicer_to_server(self, server)
+
     def add_version(self, model: str, **evidence: Any) -> pb.ModelVersion:
         """Registers one more version, which is ready."""
         self.models.setdefault(model, pb.Model(name=model))
@@ -360,6 +364,6 @@ def _page(rows: list[Any], request: Any) -> tuple[list[Any], str]:
 async def start(address: str, registry: FakeRegistry) -> Server:
     """Runs `registry` at `address` behind Parley's own server and interceptor."""
     server = Server(ServerSettings(address=address), [NAME])
-    pb_grpc.add_RegistryServicer_to_server(registry, server.grpc)
+    registry.add_to(server.grpc)
     await server.start()
     return server

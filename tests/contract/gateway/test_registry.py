@@ -7,8 +7,8 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
+from gateway.api.openapi import PATH
 from gateway.app import create_app
-from gateway.registry.openapi import PATH
 from services.rpc import errors
 from services.rpc.channel import open_channel
 from tests.fakes.facade import MESH_KEY, Facade

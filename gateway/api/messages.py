@@ -1,7 +1,7 @@
-"""From JSON to the registry's messages and back: names as in the contract, numbers as numbers.
+"""From JSON to the services' messages and back: names as in the contract, numbers as numbers.
 
 Reading is stricter than protobuf's own: unknown names, camelCase and numbers in quotes are refused
-by their path. Values are the registry's to judge.
+by their path. Values are the service's to judge.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from jsonschema import Draft202012Validator, ValidationError
 
+from gateway.api.json_schema import is_integer, is_map_of_doubles, schemas
 from gateway.errors import ApiError, invalid
-from gateway.registry.json_schema import is_integer, schemas
 
 PATH_CHARS_MAX = 200
 
@@ -46,7 +46,8 @@ def to_json(message: Message) -> dict[str, Any]:
 
 
 def _with_numbers(message: Message, values: dict[str, Any]) -> dict[str, Any]:
-    """protobuf writes numbers of 64 bits as text; ours stay far below what JavaScript counts."""
+    """protobuf writes numbers of 64 bits as text; ours stay far below what JavaScript counts. What
+    is no number, as the loss of a training that went wrong, is left out of maps of numbers."""
     for field in message.DESCRIPTOR.fields:
         value = values.get(field.name)
         if isinstance(value, str) and is_integer(field):
@@ -54,6 +55,8 @@ def _with_numbers(message: Message, values: dict[str, Any]) -> dict[str, Any]:
         elif isinstance(value, list) and field.message_type:
             for one, plain in zip(getattr(message, field.name), value, strict=True):
                 _with_numbers(one, plain)
+        elif isinstance(value, dict) and is_map_of_doubles(field):
+            values[field.name] = {k: one for k, one in value.items() if not isinstance(one, str)}
         elif isinstance(value, dict) and not field.is_repeated:
             _with_numbers(getattr(message, field.name), value)
     return values

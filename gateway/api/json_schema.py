@@ -1,7 +1,7 @@
 """JSON Schemas of the contract's messages, as `messages.py` writes and reads them.
 
 Made from the descriptors with their protovalidate rules, so that they cannot differ from the
-contract. Rules that JSON Schema cannot say (bytes of a text, one of several) stay the registry's.
+contract. Rules that JSON Schema cannot say (bytes of a text, one of several) stay the service's.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 def schemas(requests: Iterable[Descriptor], responses: Iterable[Descriptor]) -> dict[str, Schema]:
     """Schemas of all messages that these reach, by name.
 
-    What only comes from the registry has all its fields; what is sent to it may leave some out.
+    What only comes from a service has all its fields; what is sent to it may leave some out.
     """
     asked, told = _reached(requests), _reached(responses)
     return {
@@ -48,21 +48,38 @@ def is_integer(field: FieldDescriptor) -> bool:
     return field.cpp_type in _INTEGERS
 
 
+def is_map_of_doubles(field: FieldDescriptor) -> bool:
+    """Whether it is a map to numbers that need not be whole."""
+    if not field.message_type or not field.message_type.GetOptions().map_entry:
+        return False
+    value = field.message_type.fields_by_name["value"]
+    return value.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE
+
+
 def _one(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Schema:
     if field.message_type:
         if field.message_type.full_name == TIMESTAMP:
             return {"type": "string", "format": "date-time"}
         return {"$ref": PREFIX + field.message_type.name}
     if field.enum_type:
-        return {"type": "string", "enum": [value.name for value in field.enum_type.values]}
+        refused = rules.enum.not_in
+        values = [value.name for value in field.enum_type.values if value.number not in refused]
+        return {"type": "string", "enum": values}
     if is_integer(field):
-        least, most = rules.uint32.gte, rules.uint32.lte or _INTEGERS[field.cpp_type]
-        return {"type": "integer", "minimum": least, "maximum": most}
+        long = field.cpp_type == FieldDescriptor.CPPTYPE_UINT64
+        own = rules.uint64 if long else rules.uint32
+        most = own.lte if own.HasField("lte") else _INTEGERS[field.cpp_type]
+        return {"type": "integer", "minimum": own.gte, "maximum": most}
     if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
-        return {"type": "number"}
+        return {"type": "number", **_bounds(rules.double)}
     if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
         return {"type": "boolean"}
     return _text(rules.string)
+
+
+def _bounds(rules: validate_pb2.DoubleRules) -> Schema:
+    bounds = {"gte": "minimum", "lte": "maximum"}
+    return {word: getattr(rules, rule) for rule, word in bounds.items() if rules.HasField(rule)}
 
 
 def _text(rules: validate_pb2.StringRules) -> Schema:
