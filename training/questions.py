@@ -17,7 +17,9 @@ _WH_DO = re.compile(rf"^({_WH}.*?) (do|does) (.+)$", re.IGNORECASE)
 _WH_MODAL = re.compile(rf"^({_WH}.*?) ({_MODAL}) (.+)$", re.IGNORECASE)
 _YES_NO = re.compile(rf"^({_BE}|{_MODAL}|do) ((?:the|a|an|my|our|your|this) \w+|\w+) (.+)$", re.I)
 _SUBJECT = re.compile(rf"^({_PRONOUN}) (.+)$", re.IGNORECASE)
-_TAIL = re.compile(r"^(.*?)((?:\S+?(?:ed|en)|made|open|born|called|worn|held)(?: (?:of|in|by|at))?)$")
+_TAIL = re.compile(
+    r"^(.*?)((?:\S+?(?:ed|en)|made|open|born|called|worn|held)(?: (?:of|in|by|at))?)$"
+)
 _VERB = re.compile(r"^(.+) (\w+)((?: (?:in|to|of|from|on|for|with|at))?)$")
 _OF_NAME = re.compile(r"\bthe ([a-z][\w ]*?) of ((?:the )?[A-Z]\w+)$")
 _FIRST = re.compile(rf"^(?:{_WH}|{_BE}\b|{_MODAL}\b|do\b|does\b|did\b|has\b|have\b)", re.IGNORECASE)

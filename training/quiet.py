@@ -7,8 +7,9 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 _SETTINGS = {
     "HF_HUB_OFFLINE": "1",
@@ -41,16 +42,33 @@ def without(package: str) -> Iterator[None]:
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
     """Within the block: no network, no progress bars, no warnings, no log line below an error."""
-    before = {name: os.environ.get(name) for name in _SETTINGS}
-    os.environ.update(_SETTINGS)
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with _switched(_SETTINGS), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         logging.disable(level)
+
+
+@contextmanager
+def wandb_folders(folder: Path) -> Iterator[None]:
+    """Within the block: all that W&B writes comes to lie below one folder. It has no other way to
+    be told of these than the environment, and reads them as a run begins."""
+    names = ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "ARTIFACT_DIR")
+    places = {f"WANDB_{name}": str(folder / name.lower()) for name in names}
+    with _switched(places | {"WANDB_DIR": str(folder)}):
+        yield
+
+
+@contextmanager
+def _switched(settings: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

@@ -75,6 +75,11 @@ class Store:
         part.rename(path)
         return found.hexdigest()
 
+    def has(self, key: str) -> bool:
+        """Whether there is an object."""
+        with _translated(key):
+            return self._size(key) is not None
+
     def list(self, prefix: str) -> list[str]:
         """The keys that begin with `prefix`, without it."""
         with _translated(prefix):

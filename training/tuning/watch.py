@@ -81,7 +81,9 @@ class StepWatch(TrainerCallback):
         tokens = logs.get("num_tokens", 0.0)
         rate = max(0.0, tokens - self._tokens) / max(now_s - self._logged_s, 1e-6)
         self._logged_s, self._tokens = now_s, tokens
-        values = {name: logs[name] for name in ("loss", "learning_rate", "grad_norm") if name in logs}
+        values = {
+            name: logs[name] for name in ("loss", "learning_rate", "grad_norm") if name in logs
+        }
         self._on_step(Step(state.global_step, state.max_steps, values | {"tokens_per_s": rate}))
 
 
