@@ -24,8 +24,11 @@ _VERB = re.compile(r"^(.+) (\w+)((?: (?:in|to|of|from|on|for|with|at))?)$")
 _OF_NAME = re.compile(r"\bthe ([a-z][\w ]*?) of ((?:the )?[A-Z]\w+)$")
 _FIRST = re.compile(rf"^(?:{_WH}|{_BE}\b|{_MODAL}\b|do\b|does\b|did\b|has\b|have\b)", re.IGNORECASE)
 _FILLERS = frozenset(
-    "a an the is are was were be do does did can may must should will could would i you we my your "
-    "our it there of to in on at for from with by and or please me".split()
+    re.findall(
+        r"\w+",
+        "a an the is are was were be do does did can may must should will could would i you we my "
+        "your our it there of to in on at for from with by and or please me",
+    )
 )
 _EQUALS = (
     (r"^how much (?:do|does) (.+) cost$", ("what does {} cost", "what is the price of {}")),

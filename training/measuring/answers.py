@@ -13,7 +13,7 @@ from training.data.rows import Row
 from training.tuning.chats import Chats
 
 if TYPE_CHECKING:
-    import torch
+    pass
 
 ANSWER_TOKENS_MAX = 256
 _SLACK_TOKENS = 8

@@ -10,7 +10,7 @@ from training.data.source import local_path
 from training.data.store import open_store
 from training.errors import JobFailure
 from training.staging import staged_folder
-from training.tasks.registry import Registry, RefusedError
+from training.tasks.registry import RefusedError, Registry
 from training.tasks.task import Json, Task
 from training.tuning.base import MODEL_BYTES_MAX, fetch_model
 

@@ -62,7 +62,7 @@ class Sink(Protocol):
 
 
 class Outlet:
-    """One sink with its thread. No method blocks but `run_id` and `close`, and these not for long."""
+    """One sink with its thread. Only `run_id` and `close` wait, and not for long."""
 
     def __init__(self, name: str, make: Callable[[], Sink], start: RunStart) -> None:
         self._name, self._make, self._start = name, make, start

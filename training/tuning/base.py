@@ -78,7 +78,8 @@ def _fetch(digest: str, store: Store, into: Path, check: Callable[[], None]) -> 
     if folder_digest(into) != digest:
         raise JobFailure(
             "MODEL_FILES_DAMAGED",
-            f"the files of the model {digest[:12]} are not those that were stored: import it again.",
+            f"the files of the model {digest[:12]} are not those that were stored: import it "
+            "again.",
         )
 
 

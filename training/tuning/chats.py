@@ -14,8 +14,7 @@ from training.data.rows import Row
 from training.errors import JobFailure
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
+    pass
 
 Turn = tuple[str, str]
 
