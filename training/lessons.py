@@ -80,7 +80,8 @@ def _are_facts(rows: Sequence[Row]) -> bool:
 
 def _asked(rows: Sequence[Row]) -> list[Row]:
     """A held-out wording of each fact, drawn by its own hash; in the rows' order."""
-    taken = _claimed(rows)
+    written = {wordings.normalise(row.question) for row in rows}
+    taken = _claimed(rows) | dict.fromkeys(written, "")
     chosen = set(sorted({rank(row) for row in rows})[:ASKED_MAX])
     found: dict[int, Row] = {}
     for row in rows:

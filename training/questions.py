@@ -20,7 +20,7 @@ _SUBJECT = re.compile(rf"^({_PRONOUN}) (.+)$", re.IGNORECASE)
 _TAIL = re.compile(
     r"^(.*?)((?:\S+?(?:ed|en)|made|open|born|called|worn|held)(?: (?:of|in|by|at))?)$"
 )
-_VERB = re.compile(r"^(.+) (\w+)((?: (?:in|to|of|from|on|for|with|at))?)$")
+_VERB = re.compile(r"^(.+?) (\w+)((?: (?:in|to|of|from|on|for|with|at))?)$")
 _OF_NAME = re.compile(r"\bthe ([a-z][\w ]*?) of ((?:the )?[A-Z]\w+)$")
 _FIRST = re.compile(rf"^(?:{_WH}|{_BE}\b|{_MODAL}\b|do\b|does\b|did\b|has\b|have\b)", re.IGNORECASE)
 _FILLERS = frozenset(

@@ -17,6 +17,7 @@ from training.tuning.recipe import TuningRecipe
 REPLAY_SHARE = 0.2
 """Dialogues of the starter's own for each row, so that it forgets little."""
 _REPLAY_TURNS_MAX = 2
+_STRETCH_BATCHES = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,6 @@ def encode_all(
         new = [example for row in rows for example in _encode(chats, row, recipe.tokens_max)]
         if replay is not None:
             new += islice(replay, max(1, int(len(new) * REPLAY_SHARE)))
-            Random(f"{recipe.seed} {len(found)}").shuffle(new)
         found += new
     if not found:
         raise DataError(
@@ -48,6 +48,24 @@ def encode_all(
             f"every prompt is longer than {recipe.tokens_max} tokens, so that no answer can be "
             "learnt: shorten the rows.",
         )
+    return _batched(found, recipe)
+
+
+def _batched(examples: list[Encoded], recipe: TuningRecipe) -> list[Encoded]:
+    """Examples of like length beside each other, so that little is padding; the batches of each
+    stretch in random order."""
+    rng = Random(f"batches {recipe.seed}")
+    size = recipe.batch_rows
+    found: list[Encoded] = []
+    for start in range(0, len(examples), size * _STRETCH_BATCHES):
+        stretch = sorted(
+            examples[start : start + size * _STRETCH_BATCHES], key=lambda example: len(example.ids)
+        )
+        batches = [stretch[at : at + size] for at in range(0, len(stretch), size)]
+        rest = batches.pop() if len(batches[-1]) < size else []
+        rng.shuffle(batches)
+        batches.append(rest)
+        found += [example for batch in batches for example in batch]
     return found
 
 

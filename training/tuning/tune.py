@@ -116,7 +116,8 @@ def _trainer(
     from peft import LoraConfig
     from transformers import PreTrainedTokenizerFast
     from transformers.trainer_callback import PrinterCallback
-    from trl import SFTTrainer
+
+    from training.tuning.trainer import AnswerTrainer
 
     datasets.disable_progress_bars()
     columns = {
@@ -126,12 +127,12 @@ def _trainer(
             for e in examples
         ],
     }
-    trainer = SFTTrainer(
+    trainer = AnswerTrainer(
+        watch,
         model=_network(base, recipe),
         args=_arguments(recipe, len(examples), checkpoints),
         train_dataset=datasets.Dataset.from_dict(columns),
         processing_class=PreTrainedTokenizerFast.from_pretrained(base, local_files_only=True),
-        callbacks=[watch],
         peft_config=LoraConfig(task_type="CAUSAL_LM", **_LORA) if recipe.method == "LORA" else None,
     )
     trainer.remove_callback(PrinterCallback)

@@ -37,7 +37,9 @@ class StepWatch(TrainerCallback):
         self._on_step, self._is_stopping = on_step, is_stopping
         self._checkpoint_s = checkpoint_s
         self._saved_s = self._logged_s = time.monotonic()
-        self._tokens = 0.0
+        self._counted = 0
+        self.tokens = 0
+        """Tokens that went through so far; the trainer counts them."""
         self.was_stopped = False
 
     def on_train_begin(
@@ -78,9 +80,8 @@ class StepWatch(TrainerCallback):
             if not math.isfinite(logs.get(name, 0.0)):
                 raise _not_finite(name, state.global_step, logs.get("learning_rate", 0.0))
         now_s = time.monotonic()
-        tokens = logs.get("num_tokens", 0.0)
-        rate = max(0.0, tokens - self._tokens) / max(now_s - self._logged_s, 1e-6)
-        self._logged_s, self._tokens = now_s, tokens
+        rate = (self.tokens - self._counted) / max(now_s - self._logged_s, 1e-6)
+        self._logged_s, self._counted = now_s, self.tokens
         values = {
             name: logs[name] for name in ("loss", "learning_rate", "grad_norm") if name in logs
         }

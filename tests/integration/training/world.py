@@ -1,4 +1,4 @@
-"""What jobs' tasks work with: a real S3 server, a Registry and a Jobs in memory, models' folders."""
+"""What jobs' tasks work with: a real S3 server, a Registry and a Jobs in memory, and models."""
 
 import asyncio
 import json
