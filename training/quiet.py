@@ -18,6 +18,11 @@ _SETTINGS = {
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TRANSFORMERS_VERBOSITY": "error",
     "TOKENIZERS_PARALLELISM": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "DO_NOT_TRACK": "true",
+    "WANDB_ERROR_REPORTING": "false",
+    "HF_DATASETS_OFFLINE": "1",
     # Threads that spin while they wait starve each other where two programs share two cores.
     "OMP_WAIT_POLICY": "PASSIVE",
 }
@@ -53,12 +58,17 @@ def quiet_libraries() -> Iterator[None]:
 
 
 @contextmanager
-def wandb_folders(folder: Path) -> Iterator[None]:
-    """Within the block: all that W&B writes comes to lie below one folder. It has no other way to
-    be told of these than the environment, and reads them as a run begins."""
-    names = ("DIR", "CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "ARTIFACT_DIR")
-    places = {f"WANDB_{name}": str(folder / name.lower()) for name in names}
-    with _switched(places | {"WANDB_DIR": str(folder)}):
+def folders(work: Path, wandb: Path | None) -> Iterator[None]:
+    """Within the block: what libraries keep comes to lie below these folders, not in the home.
+
+    They have no other way to be told than the environment.
+    """
+    places = {"MPLCONFIGDIR": str(work / ".matplotlib")}
+    if wandb is not None:
+        names = ("CACHE_DIR", "DATA_DIR", "CONFIG_DIR", "ARTIFACT_DIR")
+        places |= {f"WANDB_{name}": str(wandb / name.lower()) for name in names}
+        places["WANDB_DIR"] = str(wandb)
+    with _switched(places):
         yield
 
 

@@ -16,7 +16,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 from training import settings as settings_of
 from training.errors import JobFailure, Stopped
-from training.quiet import quiet_libraries
+from training.quiet import folders, quiet_libraries
 from training.settings import TrainingSettings
 from training.tasks.reporter import Reporter, open_send
 from training.tasks.workspace import Workspace
@@ -76,7 +76,7 @@ def run(job: Json, name: str, work: Callable[[Task], Json]) -> Json:
         with _signals(reporter), workspace.lock(task.check):
             outcome = workspace.outcome(name)
             if outcome is None:
-                with quiet_libraries():
+                with quiet_libraries(), folders(settings.work_dir, settings.wandb_dir):
                     outcome = work(task)
                 workspace.keep_outcome(name, outcome)
             reporter.progress(1.0)

@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from training.quiet import wandb_folders
 from training.settings import TrainingSettings, secret
 from training.tracking.sink import Comparison, RunStart
 
@@ -28,33 +27,32 @@ class WandbSink:
     def open(self, start: RunStart) -> str:
         """Begins the run, or goes on with it; returns where it is."""
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with wandb_folders(self._folder):
-            import wandb
+        import wandb
 
-            key_file = self._settings.wandb_key_file
-            self._run = wandb.init(
-                project=self._settings.wandb_project,
-                entity=self._settings.wandb_entity or None,
-                id=run_id(start.job_id),
-                name=start.job_id[:64],
-                group=start.experiment,
-                config=dict(start.params),
-                resume="allow" if self._settings.wandb_mode == "online" else None,
-                settings=wandb.Settings(
-                    mode=self._settings.wandb_mode,
-                    root_dir=str(self._folder),
-                    api_key=secret(key_file) if key_file else None,
-                    console="off",
-                    silent=True,
-                    disable_git=True,
-                    disable_code=True,
-                    init_timeout=INIT_S,
-                    x_disable_stats=True,
-                    x_disable_meta=True,
-                    x_save_requirements=False,
-                    **self._server(),
-                ),
-            )
+        key_file = self._settings.wandb_key_file
+        self._run = wandb.init(
+            project=self._settings.wandb_project,
+            entity=self._settings.wandb_entity or None,
+            id=run_id(start.job_id),
+            name=start.job_id[:64],
+            group=start.experiment,
+            config=dict(start.params),
+            resume="allow" if self._settings.wandb_mode == "online" else None,
+            settings=wandb.Settings(
+                mode=self._settings.wandb_mode,
+                root_dir=str(self._folder),
+                api_key=secret(key_file) if key_file else None,
+                console="off",
+                silent=True,
+                disable_git=True,
+                disable_code=True,
+                init_timeout=INIT_S,
+                x_disable_stats=True,
+                x_disable_meta=True,
+                x_save_requirements=False,
+                **self._server(),
+            ),
+        )
         if self._settings.wandb_mode == "online":
             return f"{self._run.entity}/{self._run.project}/{self._run.id}"
         return Path(self._run.dir).parent.name

@@ -8,7 +8,7 @@ from typing import Literal
 
 Method = Literal["FULL", "LORA", "SCRATCH"]
 
-BATCH_ROWS = 64
+BATCH_ROWS = 32
 TOKENS_MAX = 2048
 """Longer examples are cut, at their end."""
 _FACT_ROUNDS = 70
@@ -17,6 +17,7 @@ _SCRATCH_ROUNDS = 3
 _EXAMPLES_WANTED = 6000
 """About so many examples are gone through where nobody says how often."""
 _RATES: dict[Method, float] = {"FULL": 2e-3, "LORA": 6e-3, "SCRATCH": 3e-3}
+_EMBEDDING_FACTOR = 4.0
 _SMALL_PARAMETERS = 20_000_000
 _LARGE_RATES: dict[Method, float] = {"FULL": 1e-4, "LORA": 5e-4, "SCRATCH": 5e-4}
 
@@ -32,6 +33,8 @@ class TuningRecipe:
     """The highest; it rises to it in a few steps, and falls along a cosine to nothing."""
     seed: int
     batch_rows: int = BATCH_ROWS
+    embedding_factor: float = 1.0
+    """Times the learning rate for the embeddings: words that the base hardly knew learn late."""
     tokens_max: int = TOKENS_MAX
 
 
@@ -50,7 +53,14 @@ def choose(
     rates = _RATES if parameters <= _SMALL_PARAMETERS else _LARGE_RATES
     # Small data in large batches would make a handful of steps.
     batch_rows = max(4, min(BATCH_ROWS, rows * rounds // 60))
-    return TuningRecipe(method, rounds, learning_rate or rates[method], seed, batch_rows)
+    return TuningRecipe(
+        method,
+        rounds,
+        learning_rate or rates[method],
+        seed,
+        batch_rows,
+        _EMBEDDING_FACTOR if parameters <= _SMALL_PARAMETERS and method != "LORA" else 1.0,
+    )
 
 
 def _rounds(rows: int, are_facts: bool) -> int:

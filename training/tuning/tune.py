@@ -127,9 +127,11 @@ def _trainer(
             for e in examples
         ],
     }
+    network = _network(base, recipe)
     trainer = AnswerTrainer(
         watch,
-        model=_network(base, recipe),
+        model=network,
+        optimizers=(_optimizer(network, recipe), None),
         args=_arguments(recipe, len(examples), checkpoints),
         train_dataset=datasets.Dataset.from_dict(columns),
         processing_class=PreTrainedTokenizerFast.from_pretrained(base, local_files_only=True),
@@ -137,6 +139,23 @@ def _trainer(
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _optimizer(network: "PreTrainedModel", recipe: TuningRecipe) -> Any:
+    """AdamW with a rate of its own for embeddings; none where the library's own will do."""
+    import torch
+
+    if recipe.method == "LORA":
+        return None
+    known = {id(p) for p in network.get_input_embeddings().parameters()}
+    groups = [
+        {"params": [p for p in network.parameters() if id(p) not in known]},
+        {
+            "params": [p for p in network.parameters() if id(p) in known],
+            "lr": recipe.learning_rate * recipe.embedding_factor,
+        },
+    ]
+    return torch.optim.AdamW(groups, recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.0)
 
 
 def _arguments(recipe: TuningRecipe, examples: int, checkpoints: Path) -> Any:
