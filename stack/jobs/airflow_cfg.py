@@ -71,7 +71,7 @@ def settings(home: Home, ports: Ports, database_uri: str) -> Mapping[str, Mappin
             "parsing_pre_import_modules": False,
         },
         "dag_processor": {"refresh_interval": 10, "parsing_processes": 1},
-        "triggerer": {"default_capacity": 100},
+        "triggerer": {"capacity": 100},
         "logging": {"base_log_folder": home.logs / "airflow", "colored_console_log": False},
         "usage_data_collection": {"enabled": False},
     }
