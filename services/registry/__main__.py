@@ -10,8 +10,8 @@ from services.registry.model import Version
 from services.registry.object_store import S3ObjectStore
 from services.registry.registering import Registrar, Registration
 from services.registry.settings import Settings
-from services.registry.store import Store
 from services.rpc import logs, metrics, settings
+from services.rpc.store import Store
 
 
 async def main(chosen: Settings) -> None:

@@ -13,8 +13,8 @@ from services.registry import catalog
 from services.registry.failpoints import Point, reach
 from services.registry.mlflow_adapter import Mlflow
 from services.registry.model import CHAMPION
-from services.registry.store import Store
 from services.rpc.errors import FailedPrecondition, ParleyError
+from services.rpc.store import Store
 
 log = structlog.get_logger()
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.registry.mlflow_wire import EXISTS, MISSING, Json, MlflowWire
 from services.registry.model import Evidence
+from services.rpc.mlflow_wire import EXISTS, MISSING, Json, MlflowWire
 
 EXPERIMENT = "parley-imports"
 REGISTRATION_TAG = "parley.registration"

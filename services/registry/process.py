@@ -14,16 +14,17 @@ import structlog
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from services.registry.alignment import Alignment
+from services.registry.database import open_store
 from services.registry.mlflow_adapter import Mlflow
-from services.registry.mlflow_wire import MlflowWire
 from services.registry.objects import Objects
 from services.registry.reconciler import Reconciler
 from services.registry.registering import Registrar
 from services.registry.servicer import SERVICE, Importer, Parts, Servicer
 from services.registry.settings import Settings
-from services.registry.store import Store
 from services.registry.watch import Watch
+from services.rpc.mlflow_wire import MlflowWire
 from services.rpc.server import Server, run
+from services.rpc.store import Store
 
 log = structlog.get_logger()
 
@@ -65,7 +66,7 @@ async def start(
     chosen: Settings, objects: Objects, make_importer: MakeImporter
 ) -> AsyncIterator[Registry]:
     """Listens at once, and answers UNAVAILABLE until the database is there and up to date."""
-    store = Store(chosen.database_uri, chosen.store_timeout_s)
+    store = open_store(chosen.database_uri, chosen.store_timeout_s)
     token_file, timeout_s = chosen.mlflow_token_file, chosen.store_timeout_s * MLFLOW_SHARE
     wire = MlflowWire(chosen.mlflow_address, token_file, timeout_s)
     mlflow, watch = Mlflow(wire), Watch(store)

@@ -16,8 +16,8 @@ from services.registry.alignment import Alignment
 from services.registry.mlflow_adapter import Mlflow
 from services.registry.model import CHAMPION, PARLEY, Act, Drift, Model, VersionState
 from services.registry.objects import Objects
-from services.registry.store import Store
 from services.rpc.errors import ParleyError
+from services.rpc.store import Store
 
 log = structlog.get_logger()
 

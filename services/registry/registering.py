@@ -18,9 +18,9 @@ from services.registry.failpoints import Point, reach
 from services.registry.mlflow_adapter import REGISTRATION_TAG, Mlflow
 from services.registry.model import Act, Evidence, File, Version, VersionState
 from services.registry.rows import from_evidence
-from services.registry.store import Store
 from services.registry.tables import VERSIONS
 from services.rpc.errors import FailedPrecondition, Unavailable
+from services.rpc.store import Store
 
 # About ten calls of MLflow, and the wait for another that registers the same.
 DEADLINE_S = 30.0

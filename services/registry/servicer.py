@@ -20,7 +20,6 @@ from services.registry import (
     imports,
     lookups,
     messages,
-    pages,
     requests,
     rules,
 )
@@ -29,11 +28,12 @@ from services.registry.changes import Wish
 from services.registry.failpoints import Point, reach
 from services.registry.model import File, Import, Model, Promotion, PromotionState, Version
 from services.registry.objects import Objects
-from services.registry.principal import read_principal
 from services.registry.reconciler import Reconciler
-from services.registry.store import Store
 from services.registry.watch import Watch
+from services.rpc import pages
 from services.rpc.errors import NotFound
+from services.rpc.principal import read_principal
+from services.rpc.store import Store
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Registry"].full_name
 ENGINE_FOLDER = "openvino/"

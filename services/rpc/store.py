@@ -1,7 +1,8 @@
 """PostgreSQL behind a deadline: work runs in one transaction, or the caller hears UNAVAILABLE.
 
-A dead or frozen server is noticed within `deadline_s` and needs no restart of ours: each connection
-is tried before it is used, and new ones are made as soon as the server takes them. Knows no table.
+Brings a service's tables up to date as it starts. A dead or frozen server is noticed within
+`deadline_s` and needs no restart of ours: each connection is tried before it is used, and new ones
+are made as soon as the server takes them. Knows no table.
 """
 
 import asyncio
@@ -16,13 +17,11 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from services.registry import failpoints
 from services.rpc.errors import Unavailable
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
-MIGRATIONS = Path(__file__).with_name("migrations")
 # Any number that no one else on this database takes: "parley" in hexadecimal digits of ASCII.
 MIGRATION_LOCK = 0x7061726C6579
 CONNECTIONS_MAX = 8
@@ -31,10 +30,26 @@ RETRY_S = 1.0
 
 
 class Store:
-    """Transactions on one database. `deadline_s` bounds the wait for a connection and the work."""
+    """Transactions on one database.
 
-    def __init__(self, uri: str, deadline_s: float = 1.0) -> None:
+    `deadline_s` bounds the wait for a connection and the work. `migrations` is the folder of
+    Alembic's that makes the tables; `before_commit` is called when they are made. With `schema`
+    they are in that schema, which is made, and so is Alembic's own table.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        deadline_s: float,
+        migrations: Path,
+        *,
+        schema: str = "",
+        before_commit: Callable[[], None] = lambda: None,
+    ) -> None:
         self._deadline_s = deadline_s
+        self._migrations = migrations
+        self._schema = schema
+        self._before_commit = before_commit
         self.opened = asyncio.Event()
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._engine = create_async_engine(
@@ -59,7 +74,7 @@ class Store:
         the database is away or too slow, and whatever `work` raises.
         """
         if not self.opened.is_set():
-            raise _unavailable("The registry's database is not ready yet.")
+            raise _unavailable("The service's database is not ready yet.")
         deadline_s = deadline_s or self._deadline_s
         return await self._bounded(self._transact(work, deadline_s), deadline_s)
 
@@ -92,8 +107,10 @@ class Store:
         async with self._engine.begin() as tx:
             await _set_timeout(tx, MIGRATION_DEADLINE_S)
             await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-            await tx.run_sync(_upgrade)
-            failpoints.reach(failpoints.Point.MIGRATION_UNCOMMITTED)
+            if self._schema:
+                await tx.execute(sa.schema.CreateSchema(self._schema, if_not_exists=True))
+            await tx.run_sync(_upgrade, self._migrations)
+            self._before_commit()
 
     async def _bounded(self, work: Awaitable[T], deadline_s: float) -> T:
         """Waits no longer than `deadline_s`, even for work that is slow to be cancelled: telling a
@@ -105,14 +122,14 @@ class Store:
             if not task.done():
                 self._abandon(task)
         if not done:
-            raise _unavailable("The registry's database did not answer in time.")
+            raise _unavailable("The service's database did not answer in time.")
         try:
             return task.result()
         except (sa.exc.DBAPIError, sa.exc.TimeoutError, psycopg.OperationalError, OSError) as error:
             if _is_ours(error):
                 raise
             log.warning("database away", error=str(error).splitlines()[0])
-            raise _unavailable("The registry's database does not answer.") from error
+            raise _unavailable("The service's database does not answer.") from error
 
     def _abandon(self, task: asyncio.Task[Any]) -> None:
         self._abandoned.add(task)
@@ -129,9 +146,9 @@ async def _set_timeout(tx: AsyncConnection, timeout_s: float) -> None:
     await tx.execute(sa.text(f"SET LOCAL statement_timeout = {round(timeout_s * 1000)}"))
 
 
-def _upgrade(connection: sa.Connection) -> None:
+def _upgrade(connection: sa.Connection, migrations: Path) -> None:
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("script_location", str(migrations))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 

@@ -84,7 +84,7 @@ def _read(path: str, answer: httpx.Response, forgive: Collection[str]) -> Json:
     if answer.status_code in BUSY or not code:
         raise _away()
     raise Internal(
-        f"MLflow refused what the registry asked ({code}). The registry's log says more.",
+        f"MLflow refused what it was asked ({code}). The log of the service says more.",
         reason="MLFLOW_REFUSED",
         metadata={"code": code},
     )

@@ -13,7 +13,7 @@ LOCAL = "local"
 def read_principal(metadata: Iterable[tuple[str, str | bytes]] | None) -> str:
     """Reads the caller's name from a call's metadata.
 
-    Who comes by the registry's own socket, past the mesh, is "local".
+    Who comes by a service's own socket, past the mesh, is "local".
     """
     pairs = dict(metadata or ())
     client, principal = pairs.get(CLIENT_KEY), pairs.get(PRINCIPAL_KEY)
