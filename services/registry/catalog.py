@@ -98,7 +98,9 @@ async def list_versions(
     return await _versions(tx, *wanted, count=count)
 
 
-async def list_states(tx: AsyncConnection, model: str) -> tuple[dict[int, VersionState], set[str]]:
+async def list_states(
+    tx: AsyncConnection, model: str
+) -> tuple[dict[int, VersionState], set[str]]:
     """Lists the state of each of a model's versions by number, and the ids of the pending ones."""
     asked = sa.select(VERSIONS.c.id, VERSIONS.c.number, VERSIONS.c.state)
     rows = (await tx.execute(asked.where(VERSIONS.c.model == model))).all()
