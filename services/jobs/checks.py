@@ -150,8 +150,9 @@ def _bad_data(path: Path, told: bytes) -> InvalidArgument:
             words, reason=str(answer.get("reason") or "DATASET_INVALID"), metadata=metadata
         )
     except (ValueError, KeyError, TypeError):
-        log.warning("data not read", path=str(path), told=told[-500:])
-        return _invalid("dataset", f"{path} cannot be read as data for training.")
+        # It was out of memory, or is broken: neither is the caller's doing alone.
+        log.error("data not read", told=told[-500:])
+        return _invalid("dataset", f"{path} cannot be read as data. Are its lines very long?")
 
 
 def _named(field: str, name: str, error: ParleyError) -> ParleyError:

@@ -9,6 +9,7 @@ from services.jobs import book, changes
 from services.jobs.changes import Change
 from services.jobs.model import Job, JobState, Report
 from services.jobs.watch import Watch
+from services.rpc.errors import FailedPrecondition
 from services.rpc.store import Store
 
 Make = Callable[[Job], Change | None]
@@ -38,12 +39,21 @@ class Ledger:
         return job
 
     async def retry(self, job_id: str) -> Job:
-        """Begins an ended job anew; one that goes on is returned as it is."""
+        """Begins an ended job anew; one that goes on is returned as it is.
+
+        Raises NotFound, and FailedPrecondition when it has succeeded.
+        """
 
         async def work(tx: AsyncConnection) -> Job:
             job = await book.get(tx, job_id, lock=True)
             if not job.state.ended:
                 return job
+            if job.state is JobState.SUCCEEDED:
+                raise FailedPrecondition(
+                    "The job has succeeded; there is nothing to try again.",
+                    reason="JOB_SUCCEEDED",
+                    metadata={"id": job_id},
+                )
             await book.give_up_attempts(tx, job_id)
             return await book.save(tx, changes.retry(job, now()), now())
 

@@ -1,6 +1,6 @@
 """What is asked for, as Airflow gets it and shows it: flat fields by the names of the contract.
 
-Enums are words without their prefix ("lora"), as a person would write them into Airflow's form.
+Enums are the names of their values; from Airflow's form also without the prefix, in any case.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ def _read(work: Message, field: FieldDescriptor) -> Any:
     if field.is_repeated:
         return list(value)
     if field.enum_type:
-        return _words(field)[value]
+        return field.enum_type.values_by_number[value].name
     return value
 
 
@@ -49,16 +49,15 @@ def _write(work: Message, field: FieldDescriptor, value: Any) -> None:
         if field.is_repeated:
             getattr(work, field.name).extend(value)
         elif field.enum_type:
-            numbers = {word: number for number, word in _words(field).items()}
-            setattr(work, field.name, numbers[str(value).lower()])
+            setattr(work, field.name, _number(field, str(value).upper()))
         else:
             setattr(work, field.name, value)
     except (TypeError, ValueError, KeyError):
         return
 
 
-def _words(field: FieldDescriptor) -> dict[int, str]:
-    """Words of an enum by number: the names without what they begin with in common."""
-    values = field.enum_type.values
-    prefix = values[0].name.removesuffix("UNSPECIFIED")
-    return {value.number: value.name.removeprefix(prefix).lower() for value in values}
+def _number(field: FieldDescriptor, name: str) -> int:
+    values = field.enum_type.values_by_name
+    prefix = field.enum_type.values[0].name.removesuffix("UNSPECIFIED")
+    number: int = values[name if name in values else prefix + name].number
+    return number
