@@ -52,6 +52,7 @@ class FakeMlflow:
         handlers: dict[tuple[str, str], Callable[[Json], Json]] = {
             ("GET", "experiments/get-by-name"): self._experiment,
             ("POST", "experiments/create"): self._create_experiment,
+            ("POST", "experiments/search"): self._search_experiments,
             ("POST", "runs/create"): self._create_run,
             ("POST", "runs/search"): self._search_runs,
             ("GET", "runs/get"): lambda asked: {"run": self._run(asked)},
@@ -98,6 +99,10 @@ class FakeMlflow:
         _not_there(asked["name"] in self.experiments)
         self.experiments[asked["name"]] = str(len(self.experiments))
         return {"experiment_id": self.experiments[asked["name"]]}
+
+    def _search_experiments(self, asked: Json) -> Json:
+        found = [{"name": name, "experiment_id": one} for name, one in self.experiments.items()]
+        return {"experiments": found[: asked["max_results"]]}
 
     def _create_run(self, asked: Json) -> Json:
         info = {"run_id": uuid4().hex, "status": "RUNNING", "experiment": asked["experiment_id"]}

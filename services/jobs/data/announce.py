@@ -1,13 +1,15 @@
-"""Tells Airflow of a new dataset, as an event of the asset that retraining is scheduled on."""
+"""Tells Airflow of a new dataset of feedback, so that what is scheduled on it runs.
 
-from collections.abc import Mapping
+A DAG does no more than to say so: our user may run DAGs, and may not write assets' events.
+"""
+
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 from services.jobs.data.exporting import Announce, News
-from services.rpc.errors import Unavailable
 
-ASSET = "parley://feedback"
-RETRY_AFTER_S = 10.0
+DAG = "announce_feedback"
+TOLD_BEFORE = 409
 
 
 class Airflow(Protocol):
@@ -20,33 +22,26 @@ class Airflow(Protocol):
         fields: dict[str, Any] | None = None,
         *,
         query: Mapping[str, Any] | None = None,
+        forgive: Collection[int] = (),
     ) -> dict[str, Any] | None:
-        """Calls a path below /api/v2 and reads the answer."""
+        """Calls a path below /api/v2 and reads the answer; None where its status is forgiven."""
 
 
 def announcer(airflow: Airflow) -> Announce:
-    """Makes what an export calls when there is news."""
+    """Makes what an export calls when there is news. The same dataset is told of once."""
 
     async def announce(news: News) -> None:
-        extra = {
+        told = {
             "model": news.model,
             "dataset": f"sha256:{news.digest}",
             "submitted_by": news.submitted_by,
         }
-        event = {"asset_id": await _find_asset(airflow), "extra": extra}
-        await airflow.ask("POST", "/assets/events", event)
+        run = {
+            "dag_run_id": f"feedback~{news.model}~{news.digest}",
+            "logical_date": None,
+            "conf": told,
+        }
+        await airflow.ask("PATCH", f"/dags/{DAG}", {"is_paused": False})
+        await airflow.ask("POST", f"/dags/{DAG}/dagRuns", run, forgive={TOLD_BEFORE})
 
     return announce
-
-
-async def _find_asset(airflow: Airflow) -> int:
-    # Each time: a database of Airflow's that is made anew counts its assets anew.
-    found = await airflow.ask("GET", "/assets", query={"uri_pattern": ASSET, "limit": 100})
-    for asset in (found or {}).get("assets", []):
-        if asset["uri"].rstrip("/") == ASSET:
-            return int(asset["id"])
-    raise Unavailable(
-        "Airflow has not read its DAGs yet.",
-        reason="AIRFLOW_UNAVAILABLE",
-        retry_after_s=RETRY_AFTER_S,
-    )

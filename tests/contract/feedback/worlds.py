@@ -15,7 +15,6 @@ from parley.jobs.v1 import feedback_pb2_grpc as pb_grpc
 from parley.registry.v1 import registry_pb2
 
 from services.jobs.data import process
-from services.jobs.data.announce import ASSET
 from services.jobs.data.checking import Checker
 from services.jobs.data.servicer import SERVICE
 from services.rpc import errors
@@ -23,14 +22,14 @@ from services.rpc.channel import open_channel
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
 from tests.contract.registry import worlds as registry_worlds
-from tests.fakes.assets import FakeAssets
+from tests.fakes.announcements import FakeAnnouncements
 from tests.integration.s3 import servers
 
 WAIT_S = 30.0
 # Patient: what is tested is what happens, not how fast a shared machine is.
 STORE_TIMEOUT_S = 20.0
 BYTES_MAX = 1 << 20
-CHECK = (sys.executable, "-m", "tests.fakes.check_data")
+CHECK = (sys.executable, "-m", "tests.fakes.check_rows")
 
 
 class Settings(ServerSettings):
@@ -52,7 +51,7 @@ class World:
     registry: registry_worlds.World
     stub: pb_grpc.FeedbackStub
     s3: servers.Server
-    airflow: FakeAssets
+    airflow: FakeAnnouncements
     # Where datasets on their way are.
     workplace: Path
 
@@ -146,7 +145,7 @@ async def open_world(
         s3_credentials_file=s3.credentials_file,
         work_dir=folder / "work",
     )
-    airflow = FakeAssets(ASSET)
+    airflow = FakeAnnouncements()
     workplace = chosen.work_dir / "datasets"
     server = Server(chosen, [SERVICE])
     more = {"bytes_max": BYTES_MAX, "checker": Checker(CHECK)}
