@@ -53,7 +53,7 @@ class Progress:
         if len(self._way) < 2:
             return None
         (first_s, first), (last_s, last) = self._way[0], self._way[-1]
-        if last_s - first_s < ETA_S_MIN or last - first <= 0 or last < ETA_PERCENT_MIN:
+        if last_s - first_s < ETA_S_MIN or last <= first or not ETA_PERCENT_MIN <= last < 100:
             return None
         return (100 - last) * (last_s - first_s) / (last - first)
 

@@ -11,6 +11,8 @@ from tests.contract.page.conftest import Stage
 from tests.e2e.page.driver import ChatPage
 from tests.e2e.page.test_accessibility import assert_clean
 
+pytestmark = pytest.mark.slow
+
 FEEDBACK = "**/api/v1/feedback"
 
 

@@ -11,6 +11,8 @@ from tests.e2e.page.driver import ChatPage
 from tests.e2e.page.test_accessibility import assert_clean
 from tests.fakes import jobs_service as fake
 
+pytestmark = pytest.mark.slow
+
 
 def _card(chat: ChatPage, name: str) -> Locator:
     heading = chat.page.get_by_role("heading", name=name, exact=True)

@@ -55,9 +55,18 @@ def test_estimate_is_by_the_pace_of_the_last_minute():
     assert progress.eta_s == pytest.approx(70 / (20 / 60))
 
 
-@pytest.mark.parametrize("way", [[], [at(10, 0)], [at(1, 0), at(3, 60)], [at(10, 0), at(10, 60)]])
+@pytest.mark.parametrize(
+    "way",
+    [
+        [],
+        [at(10, 0)],
+        [at(1, 0), at(3, 60)],
+        [at(10, 0), at(10, 60)],
+        [at(50, 0), at(100, 60)],
+    ],
+)
 def test_no_estimate_where_it_would_be_a_guess(way):
-    """Too early, or standing still."""
+    """Too early, standing still, or at the end."""
     progress = begun()
     for message in way:
         progress.take(message)
