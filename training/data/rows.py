@@ -17,7 +17,7 @@ Kind = Literal["messages", "pairs", "text"]
 
 ROWS_MAX = 500_000
 MESSAGES_MAX = 256
-CATEGORY_CHARACTERS_MAX = 64
+CATEGORY_BYTES_MAX = 64
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,11 @@ def _pair(number: int, found: dict[str, Any], category: str, for_training: bool)
 
 def _category(number: int, found: dict[str, Any]) -> str:
     category = found.get("category", "")
-    if not isinstance(category, str) or len(category) > CATEGORY_CHARACTERS_MAX:
-        limit = CATEGORY_CHARACTERS_MAX
-        _wrong(number, "has a `category` that is no short text", f"use at most {limit} characters")
+    if not isinstance(category, str) or len(category.encode(errors="replace")) > (
+        CATEGORY_BYTES_MAX
+    ):
+        limit = CATEGORY_BYTES_MAX
+        _wrong(number, "has a `category` that is no short text", f"use at most {limit} bytes")
     return category
 
 

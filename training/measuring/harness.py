@@ -43,7 +43,10 @@ def _run(model: Any, name: str) -> dict[str, float]:
 
     path = Path(name)
     is_file = path.suffix in (".yaml", ".yml")
-    manager = TaskManager(include_path=str(path.parent) if is_file else None)
+    # The library reads thousands of its own tasks otherwise.
+    manager = TaskManager(
+        include_path=str(path.parent) if is_file else None, include_defaults=not is_file
+    )
     wanted = _name_in(path) if is_file else name
     found = simple_evaluate(
         model,

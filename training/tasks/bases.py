@@ -44,6 +44,7 @@ def resolve_version(registry: Registry, name: str, version: str) -> Json:
         "digest": found.digest,
         "dataset_digest": found.evidence.dataset_digest,
         "evaluation_digest": found.evidence.evaluation_digest,
+        "wandb_run": found.evidence.wandb_run,
     }
 
 

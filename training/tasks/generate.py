@@ -5,6 +5,7 @@ Answers are kept as they come, so that a repeat asks only what is left. Knows no
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
@@ -26,6 +27,7 @@ from training.tasks.task import Json, Task, run
 AT_A_TIME = 8
 CALL_S = 300.0
 TRIES = 5
+FIRST_WAIT_S = 0.2
 _PASSING = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -97,6 +99,7 @@ class _Ask:
                     return {"error": f"{error.code().name}: {error.details()}"}
                 if attempt == TRIES - 1:
                     raise Unavailable(f"the mesh answered {error.code().name}") from error
+                time.sleep(FIRST_WAIT_S * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
 
     def _read(self, request: pb.GenerateRequest) -> Told:

@@ -13,6 +13,8 @@ from training.tasks.registry import Registry, open_registry
 from training.tasks.task import Json, Task
 from training.tracking.tracker import Tracker
 
+_HARNESS_MAX = 128
+"""Most numbers of the harness that are kept: a version's evidence has its bounds."""
 CANDIDATE, CHAMPION, BASE = "candidate", "champion", "base"
 
 
@@ -46,13 +48,25 @@ def measure_all(
         task.reporter.line(f"{name}: " + _words(found.metrics))
         for question, right, given in found.wrong[:5] if name == CANDIDATE else ():
             task.reporter.line(f"  wrong: {question!r}: {given!r}, not {right!r}")
-    measured[CANDIDATE] |= _harness(task, candidate)
+    measured[CANDIDATE] |= dict(list(_harness(task, candidate).items())[:_HARNESS_MAX])
     task.reporter.metrics(0, measured[CANDIDATE])
     tracker.metrics(0, measured[CANDIDATE])
-    tracker.comparison(compare(task.folder, measured))
+    tracker.comparison(compare(task.folder, measured | _remembered(task, others)))
     if CHAMPION in others:
         tell_registry(task, others[CHAMPION], digest, measured[CHAMPION])
     return {"metrics": measured[CANDIDATE], "measured": measured}
+
+
+def _remembered(task: Task, others: dict[str, Json]) -> dict[str, dict[str, float]]:
+    """What W&B keeps of the champion's own evaluation, to show beside today's."""
+    from training.tracking.wandb_reader import read_summary
+
+    run = others.get(CHAMPION, {}).get("wandb_run")
+    if not run:
+        return {}
+    found = read_summary(task.settings, run)
+    metrics = {name: value for name, value in found.items() if name.startswith("eval.")}
+    return {"champion, as in W&B": metrics} if metrics else {}
 
 
 def _harness(task: Task, folder: Path) -> dict[str, float]:

@@ -6,6 +6,7 @@ meanwhile is bounded. Knows nothing of what the task does.
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -18,8 +19,11 @@ from parley.jobs.v1.jobs_pb2_grpc import JobsStub
 INTERVAL_S = 1.0
 CALL_S = 2.0
 STOP_S = 1.5
-"""How long the work may take to end by itself once it must."""
+"""How long the work may take to end by itself once Jobs told it to stop."""
+SIGNAL_S = 20.0
+"""The same after a signal: there is time for a checkpoint then."""
 EXIT_STOPPED = 75  # EX_TEMPFAIL of BSD's sysexits.h
+_POLL_S = 0.05
 _KEPT_MAX = 4096
 _SENT_MAX = 256
 _LINE_CHARACTERS_MAX = 2000
@@ -46,6 +50,7 @@ class Reporter:
         self._lines: deque[str] = deque(maxlen=_KEPT_MAX)
         self._result = pb.JobResult()
         self._stopping = threading.Event()
+        self._stop_s = SIGNAL_S
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reports", daemon=True)
 
@@ -58,8 +63,9 @@ class Reporter:
         """Whether the work must end."""
         return self._stopping.is_set()
 
-    def stop(self) -> None:
-        """Has the work end, as a signal would."""
+    def stop(self, within_s: float = SIGNAL_S) -> None:
+        """Has the work end by itself within a while; then the process goes."""
+        self._stop_s = min(self._stop_s, within_s)
         self._stopping.set()
 
     def progress(self, share: float, message: str = "") -> None:
@@ -120,9 +126,15 @@ class Reporter:
         while not self._ended.wait(INTERVAL_S):
             self.flush()
             if self.is_stopping():
-                # The work may leave well, with a checkpoint; else the process goes.
-                if not self._ended.wait(STOP_S):
-                    self._leave(EXIT_STOPPED)
+                self._leave_in_time()
+                return
+
+    def _leave_in_time(self) -> None:
+        """The work may leave well, with a checkpoint; else the process goes."""
+        began_s = time.monotonic()
+        while not self._ended.wait(_POLL_S):
+            if time.monotonic() - began_s > self._stop_s:
+                self._leave(EXIT_STOPPED)
                 return
 
     def _next(self) -> pb.ReportProgressRequest:
@@ -151,7 +163,7 @@ class Reporter:
             return error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
         if told.stop and not self._stopping.is_set():
             print(f"told to stop: {told.reason}", flush=True)
-            self._stopping.set()
+            self.stop(STOP_S)
         return True
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 WAITING_MAX = 1000
 FAILURES_MAX = 3
-CLOSE_S = 10.0
+CLOSE_S = 5.0
 _END = object()
 
 

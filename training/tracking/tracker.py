@@ -9,7 +9,7 @@ from typing import Any
 from training.settings import TrainingSettings
 from training.tracking.sink import CLOSE_S, Comparison, Outlet, RunStart, Sink
 
-OPEN_S = 15.0
+OPEN_S = 3.0
 WANDB_TAG = "parley.wandb_run"
 
 

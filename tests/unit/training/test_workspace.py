@@ -24,9 +24,12 @@ def test_no_id_leads_out_of_the_folder(tmp_path: Path) -> None:
 
 def test_two_never_work_at_once(tmp_path: Path) -> None:
     """The second waits for a while, and then leaves it to be tried again."""
-    with Workspace(tmp_path, "a").lock(lambda: None):
-        with pytest.raises(Unavailable), Workspace(tmp_path, "a").lock(lambda: None, wait_s=0.05):
-            pytest.fail("both hold the lock")
+    with (
+        Workspace(tmp_path, "a").lock(lambda: None),
+        pytest.raises(Unavailable),
+        Workspace(tmp_path, "a").lock(lambda: None, wait_s=0.05),
+    ):
+        pytest.fail("both hold the lock")
     with Workspace(tmp_path, "a").lock(lambda: None, wait_s=0.05):
         pass
 
@@ -52,6 +55,9 @@ def test_who_waits_can_be_stopped(tmp_path: Path) -> None:
     def check() -> None:
         raise Stopped
 
-    with Workspace(tmp_path, "a").lock(lambda: None):
-        with pytest.raises(Stopped), Workspace(tmp_path, "a").lock(check):
-            pytest.fail("it was stopped")
+    with (
+        Workspace(tmp_path, "a").lock(lambda: None),
+        pytest.raises(Stopped),
+        Workspace(tmp_path, "a").lock(check),
+    ):
+        pytest.fail("it was stopped")
