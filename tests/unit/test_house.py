@@ -34,6 +34,7 @@ UNSAFE_MODULES = {"pickle", "joblib", "dill", "cloudpickle"}
 
 # Who, besides stack/, touches the environment, and why.
 ENVIRONMENT_USERS = {
+    "dags/parley_dags/wiring/settings.py": "Airflow reads graphs, and has no settings to give them",
     "services/__init__.py": "sets a switch of gRPC that it reads as it begins",
     "training/quiet.py": "sets the libraries' own switches for as long as a training runs",
     "bench/others.py": "starts a child process that needs the caller's environment",
