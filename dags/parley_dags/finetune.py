@@ -1,12 +1,10 @@
 """Trains a model on a dataset, and on people's feedback when there is a new dataset of it."""
 
-from airflow.sdk import Asset, Param
+from airflow.sdk import Param
 
 from parley_dags.wiring import fields
+from parley_dags.wiring.feedback import FEEDBACK
 from parley_dags.wiring.steps import Steps, graph
-
-# Whoever has made a dataset of feedback tells its model, digest and owner in the event's extra.
-FEEDBACK = Asset("parley://feedback")
 
 
 def _form(model: Param, dataset: Param) -> dict[str, Param]:
