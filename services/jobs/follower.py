@@ -79,9 +79,20 @@ class Follower:
             changed = await self._apply(job, runs.get(job.id), tasks.get(job.id, ()))
             await self._ending.end(changed, runs.get(job.id))
         await adopting.adopt(self._store, list(active.values()))
+        await self._revive([active[name] for name in active.keys() - {job.id for job in jobs}])
         if time.monotonic() - self._swept_s >= SWEEP_S:
             await self.adopt_newest()
             self._swept_s = time.monotonic()
+
+    async def _revive(self, runs: Sequence[Run]) -> None:
+        """Runs go on that had ended: somebody cleared their tasks in Airflow."""
+        ids = [run.id for run in runs]
+        settled = await self._store.run(lambda tx: book.list_settled(tx, ids)) if ids else []
+        for job in settled:
+            if job.known:
+                await self._ledger.change(job.id, _revive)
+            else:  # Heard of after all, when nobody waited for it any more.
+                await self._airflow.stop(job.dag, job.id)
 
     async def _try(self) -> None:
         try:
@@ -135,6 +146,10 @@ class Follower:
             return None
 
         return await self._ledger.change(seen.id, make)
+
+
+def _revive(job: Job) -> Change | None:
+    return changes.revive(job, now()) if job.settled else None
 
 
 def _leave(job: Job) -> Change | None:

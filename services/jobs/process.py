@@ -2,12 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from parley.jobs.v1 import jobs_pb2_grpc as pb_grpc
+from parley.registry.v1 import registry_pb2_grpc as registry_grpc
 
 from services.jobs import book, metrics
 from services.jobs.airflow import Airflow
@@ -36,15 +38,16 @@ AIRFLOW_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class More:
-    """Another service of this process: its full name, and what goes on by itself."""
+class Shared:
+    """What another service of this process may use; without Airflow there is no wire to it."""
 
-    name: str
-    work: Callable[[], Awaitable[None]] | None = None
+    server: Server
+    registry: registry_grpc.RegistryStub
+    airflow: AirflowWire | None
 
 
-# Mounts one more service on the server, over the same tables and the same Airflow.
-Mount = Callable[[Server, Store, Airflow | None], Awaitable[More]]
+# Mounts another service on the server before that listens; what it gives goes on by itself.
+Mount = Callable[[Shared], Callable[[], Awaitable[None]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +59,32 @@ class Jobs:
     watch: Watch
     ledger: Ledger
     follower: Follower | None
+    mounted: Sequence[Callable[[], Awaitable[None]]] = ()
 
     async def work(self) -> None:
         """Opens the database and does what goes on by itself, until cancelled."""
         await self.store.open()
         await self.server.set_serving(True)
-        going = [self.watch.run(), _count(self.store)]
-        await asyncio.gather(*going, *([self.follower.run()] if self.follower else []))
+        going = [self.watch.run, partial(_count, self.store), *self.mounted]
+        if self.follower:
+            going.append(self.follower.run)
+        await asyncio.gather(*(work() for work in going))
 
 
 @asynccontextmanager
-async def start(chosen: Settings) -> AsyncIterator[Jobs]:
-    """Listens at once, and answers UNAVAILABLE until the database is there and up to date."""
+async def start(chosen: Settings, mounts: Mapping[str, Mount] | None = None) -> AsyncIterator[Jobs]:
+    """Listens at once, and answers UNAVAILABLE until the database is there and up to date.
+
+    `mounts` are further services, by their full names.
+    """
+    mounts = mounts or {}
     async with AsyncExitStack() as closing:
         store = open_store(chosen.database_uri, chosen.store_timeout_s)
         closing.push_async_callback(store.close)
         watch = Watch(store)
         ledger = Ledger(store, watch)
-        airflow = _open_airflow(chosen, closing)
+        wire = _open_airflow(chosen, closing)
+        airflow = Airflow(wire) if wire else None
         follower = _make_follower(chosen, closing, store, ledger, airflow)
         channel = await closing.enter_async_context(open_channel(chosen.registry_address))
         checks = Checks(channel, chosen.data_roots, chosen.starter, chosen.store_timeout_s)
@@ -82,10 +93,12 @@ async def start(chosen: Settings) -> AsyncIterator[Jobs]:
         parts = Parts(
             store, ledger, watch, submitting, airflow, follower, chosen.airflow_url, chosen.starter
         )
-        server = Server(chosen, [SERVICE])
+        server = Server(chosen, [SERVICE, *mounts])
         pb_grpc.add_JobsServicer_to_server(Servicer(parts), server.grpc)
+        shared = Shared(server, registry_grpc.RegistryStub(channel), wire)
+        mounted = [mount(shared) for mount in mounts.values()]
         await server.start()
-        jobs = Jobs(server, store, watch, ledger, follower)
+        jobs = Jobs(server, store, watch, ledger, follower, mounted)
         working = asyncio.create_task(jobs.work())
         working.add_done_callback(_end_if_failed)
         try:
@@ -95,9 +108,9 @@ async def start(chosen: Settings) -> AsyncIterator[Jobs]:
             await asyncio.wait({working})
 
 
-async def serve(chosen: Settings) -> None:
+async def serve(chosen: Settings, mounts: Mapping[str, Mount] | None = None) -> None:
     """Serves until a signal, then drains."""
-    async with start(chosen) as jobs:
+    async with start(chosen, mounts) as jobs:
 
         async def on_drain() -> None:
             jobs.watch.close()
@@ -105,7 +118,7 @@ async def serve(chosen: Settings) -> None:
         await run(jobs.server, on_drain)
 
 
-def _open_airflow(chosen: Settings, closing: AsyncExitStack) -> Airflow | None:
+def _open_airflow(chosen: Settings, closing: AsyncExitStack) -> AirflowWire | None:
     if not chosen.airflow_url:
         return None
     if chosen.airflow_password_file is None:
@@ -114,7 +127,7 @@ def _open_airflow(chosen: Settings, closing: AsyncExitStack) -> Airflow | None:
         chosen.airflow_url, chosen.airflow_user, chosen.airflow_password_file, AIRFLOW_TIMEOUT_S
     )
     closing.push_async_callback(wire.close)
-    return Airflow(wire)
+    return wire
 
 
 def _make_follower(
