@@ -13,7 +13,7 @@ from services.jobs.changes import Change
 from services.jobs.failpoints import Point
 from services.jobs.ledger import Ledger, now
 from services.jobs.model import Ask, Failure, Job, JobState
-from services.rpc.errors import InvalidArgument
+from services.rpc.errors import InvalidArgument, ParleyError
 from services.rpc.failpoints import reach
 
 AT_A_TIME = 4
@@ -28,20 +28,21 @@ class Asking:
         self._ledger = ledger
         self._airflow = airflow
 
-    async def carry_out(self, jobs: Sequence[Job]) -> set[str]:
-        """Asks for what some jobs wish; returns the ids of those that had a wish.
-
-        Raises Unavailable.
-        """
+    async def carry_out(self, jobs: Sequence[Job]) -> list[ParleyError]:
+        """Asks for what some jobs wish; returns what went wrong, which stops no other wish."""
         wishing = [job for job in jobs if job.ask is not Ask.NOTHING]
         room = asyncio.Semaphore(AT_A_TIME)
 
-        async def ask(job: Job) -> None:
+        async def ask(job: Job) -> ParleyError | None:
             async with room:
-                await self._ask(job)
+                try:
+                    await self._ask(job)
+                except ParleyError as error:
+                    return error
+            return None
 
-        await asyncio.gather(*(ask(job) for job in wishing[:AT_ONCE_MAX]))
-        return {job.id for job in wishing}
+        told = await asyncio.gather(*(ask(job) for job in wishing[:AT_ONCE_MAX]))
+        return [error for error in told if error is not None]
 
     async def _ask(self, job: Job) -> None:
         if job.state is JobState.CANCELLING:

@@ -124,6 +124,12 @@ async def list_known(tx: AsyncConnection, job_ids: Collection[str]) -> set[str]:
     return set((await tx.execute(asked)).scalars())
 
 
+async def list_settled(tx: AsyncConnection, job_ids: Collection[str]) -> list[Job]:
+    """Lists which of some ids are jobs that have ended everywhere."""
+    asked = sa.select(JOBS).where(JOBS.c.id.in_(job_ids), JOBS.c.settled)
+    return [to_job(row) for row in (await tx.execute(asked)).mappings()]
+
+
 async def count_unsettled(tx: AsyncConnection) -> int:
     """Counts the jobs that have not ended; who counts holds others off until it commits."""
     await tx.execute(sa.select(sa.func.pg_advisory_xact_lock(ADVISORY)))

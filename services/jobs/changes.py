@@ -106,6 +106,14 @@ def retry(job: Job, now: datetime) -> Change:
     return change
 
 
+def revive(job: Job, now: datetime) -> Change:
+    """Follows an ended job again, since somebody let its run go on in Airflow."""
+    change = Change(job)
+    change.set(epoch=job.epoch + 1, settled=False, error=None, cancel_time=None)
+    change.to_state(JobState.QUEUED, now)
+    return change
+
+
 def fail(job: Job, failure: Failure, now: datetime) -> Change:
     """Ends a job without success."""
     change = Change(job)

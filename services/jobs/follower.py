@@ -27,6 +27,7 @@ log = structlog.get_logger()
 JOBS_MAX = 10_000
 SWEEP_S = 30.0
 LOOKUPS_AT_A_TIME = 4
+ERRORS_MAX = 4
 AWAY = "AIRFLOW_UNAVAILABLE"
 GONE = Failure("RUN_GONE", "Its run was deleted in Airflow. Submit it again.")
 
@@ -71,17 +72,35 @@ class Follower:
         # Asked first: who does not answer to this is not asked to begin anything.
         active = {run.id: run for run in await self._airflow.list_active()}
         jobs = await self._store.run(lambda tx: book.list_unsettled(tx, JOBS_MAX))
-        asked = await self._asking.carry_out(jobs)
-        seen = [job for job in jobs if job.id not in asked and job.ask is Ask.NOTHING]
+        errors = await self._asking.carry_out(jobs)
+        seen = [job for job in jobs if job.ask is Ask.NOTHING]
         runs = await self._find_runs(seen, active)
         tasks = await self._list_tasks(list(runs.values()))
         for job in seen:
-            changed = await self._apply(job, runs.get(job.id), tasks.get(job.id, ()))
-            await self._ending.end(changed, runs.get(job.id))
+            try:
+                changed = await self._apply(job, runs.get(job.id), tasks.get(job.id, ()))
+                await self._ending.end(changed, runs.get(job.id))
+            except ParleyError as error:  # One that Airflow stumbles over keeps no other waiting.
+                errors.append(error)
+            if len(errors) >= ERRORS_MAX:
+                break
+        if errors:
+            raise errors[0]
         await adopting.adopt(self._store, list(active.values()))
+        await self._revive([active[name] for name in active.keys() - {job.id for job in jobs}])
         if time.monotonic() - self._swept_s >= SWEEP_S:
             await self.adopt_newest()
             self._swept_s = time.monotonic()
+
+    async def _revive(self, runs: Sequence[Run]) -> None:
+        """Runs go on that had ended: somebody cleared their tasks in Airflow."""
+        ids = [run.id for run in runs]
+        settled = await self._store.run(lambda tx: book.list_settled(tx, ids)) if ids else []
+        for job in settled:
+            if job.known:
+                await self._ledger.change(job.id, _revive)
+            else:  # Heard of after all, when nobody waited for it any more.
+                await self._airflow.stop(job.dag, job.id)
 
     async def _try(self) -> None:
         try:
@@ -135,6 +154,10 @@ class Follower:
             return None
 
         return await self._ledger.change(seen.id, make)
+
+
+def _revive(job: Job) -> Change | None:
+    return changes.revive(job, now()) if job.settled else None
 
 
 def _leave(job: Job) -> Change | None:

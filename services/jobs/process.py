@@ -2,21 +2,19 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
-from parley.jobs.v1 import feedback_pb2_grpc
 from parley.jobs.v1 import jobs_pb2_grpc as pb_grpc
-from parley.registry.v1 import registry_pb2_grpc
+from parley.registry.v1 import registry_pb2_grpc as registry_grpc
 
 from services.jobs import book, metrics
 from services.jobs.airflow import Airflow
 from services.jobs.airflow_wire import AirflowWire
 from services.jobs.checks import Checks
-from services.jobs.data import process as data
-from services.jobs.data.servicer import SERVICE as FEEDBACK
 from services.jobs.database import open_store
 from services.jobs.follower import Follower
 from services.jobs.ledger import Ledger
@@ -40,6 +38,19 @@ AIRFLOW_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """What another service of this process may use; without Airflow there is no wire to it."""
+
+    server: Server
+    registry: registry_grpc.RegistryStub
+    airflow: AirflowWire | None
+
+
+# Mounts another service on the server before that listens; what it gives goes on by itself.
+Mount = Callable[[Shared], AbstractAsyncContextManager[Callable[[], Awaitable[None]]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Jobs:
     """A jobs service that listens."""
 
@@ -48,20 +59,25 @@ class Jobs:
     watch: Watch
     ledger: Ledger
     follower: Follower | None
-    feedback: data.Feedback
+    mounted: Sequence[Callable[[], Awaitable[None]]] = ()
 
     async def work(self) -> None:
         """Opens the database and does what goes on by itself, until cancelled."""
         await self.store.open()
-        await self.feedback.store.open()
         await self.server.set_serving(True)
-        going = [self.watch.run(), _count(self.store)]
-        await asyncio.gather(*going, *([self.follower.run()] if self.follower else []))
+        going = [self.watch.run, partial(_count, self.store), *self.mounted]
+        if self.follower:
+            going.append(self.follower.run)
+        await asyncio.gather(*(work() for work in going))
 
 
 @asynccontextmanager
-async def start(chosen: Settings) -> AsyncIterator[Jobs]:
-    """Listens at once, and answers UNAVAILABLE until the database is there and up to date."""
+async def start(chosen: Settings, mounts: Mapping[str, Mount] | None = None) -> AsyncIterator[Jobs]:
+    """Listens at once, and answers UNAVAILABLE until the database is there and up to date.
+
+    `mounts` are further services, by their full names.
+    """
+    mounts = mounts or {}
     async with AsyncExitStack() as closing:
         store = open_store(chosen.database_uri, chosen.store_timeout_s)
         closing.push_async_callback(store.close)
@@ -77,19 +93,12 @@ async def start(chosen: Settings) -> AsyncIterator[Jobs]:
         parts = Parts(
             store, ledger, watch, submitting, airflow, follower, chosen.airflow_url, chosen.starter
         )
-        feedback = await closing.enter_async_context(
-            data.prepare(
-                chosen,
-                registry_pb2_grpc.RegistryStub(channel),
-                wire,
-                bytes_max=chosen.dataset_bytes_max,
-            )
-        )
-        server = Server(chosen, [SERVICE, FEEDBACK])
+        server = Server(chosen, [SERVICE, *mounts])
         pb_grpc.add_JobsServicer_to_server(Servicer(parts), server.grpc)
-        feedback_pb2_grpc.add_FeedbackServicer_to_server(feedback.servicer, server.grpc)
+        shared = Shared(server, registry_grpc.RegistryStub(channel), wire)
+        mounted = [await closing.enter_async_context(mount(shared)) for mount in mounts.values()]
         await server.start()
-        jobs = Jobs(server, store, watch, ledger, follower, feedback)
+        jobs = Jobs(server, store, watch, ledger, follower, mounted)
         working = asyncio.create_task(jobs.work())
         working.add_done_callback(_end_if_failed)
         try:
@@ -99,9 +108,9 @@ async def start(chosen: Settings) -> AsyncIterator[Jobs]:
             await asyncio.wait({working})
 
 
-async def serve(chosen: Settings) -> None:
+async def serve(chosen: Settings, mounts: Mapping[str, Mount] | None = None) -> None:
     """Serves until a signal, then drains."""
-    async with start(chosen) as jobs:
+    async with start(chosen, mounts) as jobs:
 
         async def on_drain() -> None:
             jobs.watch.close()

@@ -41,6 +41,7 @@ ENVIRONMENT_USERS = {
     "tests/contract/gateway/test_process.py": "starts a child process",
     "tests/e2e/registry/product.py": "starts child processes as a shell does",
     "tests/e2e/test_readme.py": "starts child processes as a reader's shell does",
+    "tests/integration/jobs/processes.py": "starts a child process",
     "tests/integration/mesh/programs.py": "starts a child process",
     "tests/integration/s3/builds.py": "starts a compiler, and finds the cache",
     "tests/integration/stack/test_command_line.py": "starts a child process",

@@ -211,4 +211,4 @@ def _method(name: Any) -> Any:
     """The method by its name in the contract, short or long, or by its number there."""
     if isinstance(name, int):
         return ("FULL", "FULL", "LORA", "SCRATCH")[name]
-    return _METHODS[str(name or "").removeprefix("TRAINING_METHOD_")]
+    return _METHODS[str(name or "").upper().removeprefix("TRAINING_METHOD_")]

@@ -1,10 +1,12 @@
 """What Airflow does and tasks tell becomes a job's state, and the way back: cancel and retry."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
 from parley.jobs.v1 import jobs_pb2 as pb
 
+from services.jobs import book
 from services.rpc.errors import FailedPrecondition, NotFound
 from tests.contract.jobs.worlds import WAIT_S, Around, World, open_world
 from tests.fakes.airflow import FakeRun
@@ -155,6 +157,22 @@ async def test_runs_begun_in_airflow_become_jobs(world: World):
     await world.report(nightly.id, "prepare", str(uuid4()), 1)
     seen = await world.get(nightly.id)
     assert (seen.submitted_by, seen.spec.WhichOneof("work")) == ("ada", "evaluate")
+
+
+async def test_a_run_that_is_let_go_on_in_airflow_is_followed_again(world: World):
+    """Clearing a failed task on Airflow's page is a retry too."""
+    job, run = await world.submitted()
+    run.begin("register")
+    run.end("register", "failed")
+    await world.until_state(job.id, pb.JOB_STATE_FAILED)
+    async with asyncio.timeout(WAIT_S):
+        while await world.jobs.store.run(book.count_unsettled):  # noqa: ASYNC110 (a table)
+            await asyncio.sleep(0.02)
+    for task in ("register", "promote"):
+        run.begin(task)
+        await world.until(job.id, lambda job: job.state == pb.JOB_STATE_RUNNING)
+        run.end(task)
+    assert not (await world.until_state(job.id, pb.JOB_STATE_SUCCEEDED)).HasField("error")
 
 
 async def test_a_report_for_nothing_is_not_found(world: World):

@@ -108,6 +108,31 @@ async def test_jobs_wait_for_airflow(world: World):
     assert world.around.airflow.triggers == [job.id]
 
 
+async def test_many_jobs_are_each_begun_once_by_an_airflow_that_comes_and_goes(world: World):
+    """None is lost, none is begun twice."""
+    jobs = []
+    for number in range(50):
+        world.around.airflow.down = number % 10 > 4
+        jobs.append((await world.submit()).id)
+    world.around.airflow.down = False
+    for job_id in jobs:
+        await world.run(job_id)
+    assert sorted(world.around.airflow.triggers) == sorted(jobs)
+
+
+async def test_one_dag_that_is_missing_keeps_no_other_job(world: World):
+    """What can begin begins."""
+    world.around.airflow.missing.add("pretrain_starter")
+    spec = pb.JobSpec(pretrain_starter=pb.PretrainStarterSpec())
+    stuck = await world.submit(pb.SubmitJobRequest(spec=spec, request_id=str(uuid4())))
+    job, run = await world.submitted()
+    for task in ("register", "promote"):
+        run.begin(task)
+        run.end(task)
+    await world.until_state(job.id, pb.JOB_STATE_SUCCEEDED)
+    assert (await world.get(stuck.id)).state == pb.JOB_STATE_QUEUED
+
+
 async def test_airflow_may_forget_our_token(world: World):
     """A new one is asked for."""
     await world.submitted()
