@@ -87,6 +87,9 @@ def run(job: Json, name: str, work: Callable[[Task], Json]) -> Json:
         raise
     except Stopped as error:
         raise SystemExit(f"stopped: {error}") from error
+    except Exception as error:
+        reporter.line(f"{type(error).__name__}: {error}")
+        raise
     finally:
         reporter.close(failure)
 

@@ -73,6 +73,6 @@ def job_of(kind: str, run_id: str, params: Mapping[str, Any], events: Any) -> di
 def _call(module: str, name: str, job: dict[str, Any], outcomes: dict[str, Any]) -> Any:
     # All that a task's process runs of this file. Airflow copies the source of this function alone,
     # and to one that takes any keyword it would give its whole context.
-    from importlib import import_module
+    from training.tasks.entry import call
 
-    return getattr(import_module(f"training.tasks.{module}"), name)(job, **outcomes)
+    return call(module, name, job, outcomes)
