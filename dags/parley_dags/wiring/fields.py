@@ -1,48 +1,53 @@
 """The fields of the forms that Airflow's page shows, by the names that the contract gives them.
 
-What the fields of protos/parley/jobs/v1/jobs.proto may hold, they may hold here. An enum is the
-last word of its value's name in small letters, or the whole name.
+Bounds and patterns are those of protos/parley/jobs/v1/jobs.proto; a test holds them to it. An enum
+is the last word of its value's name in small letters, or the whole name.
 """
 
 from typing import Any
 
 from airflow.sdk import Param
 
-_NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
-_PLACE = "(/|file:///|s3://).*|sha256:[0-9a-f]{64}"
+_MODEL = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+_MODEL_OR_EMPTY = "^([A-Za-z0-9][A-Za-z0-9._-]{0,127})?$"
+_PLACE = "^(/|file:///|s3://|sha256:[0-9a-f]{64}$)"
+_PLACE_OR_EMPTY = "^(|/.*|file:///.*|s3://.*|sha256:[0-9a-f]{64})$"
 _PLACES = "/path or file:///path on this machine, s3://bucket/key, or sha256:DIGEST"
+_SOURCE = "^(/|file:///|s3://|hub:.)"
+_OPTIONAL: dict[str, Any] = {"default": "", "type": ["string", "null"]}
 _METHODS = ["full", "lora", "scratch"]
 
 
 def model(words: str, **default: str) -> Param:
     """A model's name; required, unless it has a default."""
-    may_be_empty = "?" if default.get("default") == "" else ""
-    return Param(description=words, type="string", pattern=f"^({_NAME}){may_be_empty}$", **default)
+    pattern = _MODEL_OR_EMPTY if default.get("default") == "" else _MODEL
+    return Param(description=words, type="string", pattern=pattern, **default)
 
 
 def reference(words: str, *, required: bool) -> Param:
     """A model as name, name@alias or name@number."""
-    rest: dict[str, Any] = {"minLength": 1, "type": "string"}
-    return Param(description=words, maxLength=256, **(rest if required else _optional()))
+    if required:
+        return Param(description=words, type="string", minLength=1, maxLength=256)
+    return text(words, 256)
 
 
 def place(words: str, *, required: bool = True) -> Param:
     """Where data are."""
-    rest: dict[str, Any] = {"pattern": f"^({_PLACE})$", "type": "string"}
-    if not required:
-        rest = {**_optional(), "pattern": f"^({_PLACE})?$"}
+    if required:
+        rest: dict[str, Any] = {"pattern": _PLACE, "type": "string"}
+    else:
+        rest = {"pattern": _PLACE_OR_EMPTY, **_OPTIONAL}
     return Param(description=f"{words}: {_PLACES}.", maxLength=4096, **rest)
 
 
 def source(words: str) -> Param:
     """Where a model's folder is."""
-    pattern = "^(/|file:///|s3://|hub:.).*$"
-    return Param(description=words, type="string", pattern=pattern, maxLength=4096)
+    return Param(description=words, type="string", pattern=_SOURCE, maxLength=4096)
 
 
 def text(words: str, length_max: int = 128) -> Param:
     """A text that may be empty."""
-    return Param(description=words, maxLength=length_max, **_optional())
+    return Param(description=words, maxLength=length_max, **_OPTIONAL)
 
 
 def number(words: str, most: float, *, whole: bool = True) -> Param:
@@ -95,7 +100,3 @@ def harness_tasks() -> Param:
 def submitted_by() -> Param:
     """On whose behalf; no field of the contract, which takes it from the key."""
     return text("On whose behalf the registry is asked; airflow by default.")
-
-
-def _optional() -> dict[str, Any]:
-    return {"default": "", "type": ["string", "null"]}

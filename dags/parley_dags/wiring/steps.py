@@ -53,22 +53,26 @@ class Steps:
             retry_delay=RETRY_DELAY,
             retry_policy=RetryUnlessHopeless(),
         )
-        made: XComArg = make(_call)(self._module, name, job=_JOB, **outcomes)
+        made: XComArg = make(_call)(self._module, name, job=_JOB, outcomes=outcomes)
         return made
 
 
 def job_of(kind: str, run_id: str, params: Mapping[str, Any], events: Any) -> dict[str, Any]:
-    """The job as its tasks get it; what an event tells goes before what the form says."""
+    """The job as its tasks get it; what the latest event tells goes before what the form says.
+
+    Events that came while as many runs as may be were at work are all told to the next run.
+    """
     told = dict(params)
-    for of_asset in events.values() if events else ():
-        for event in of_asset:
-            told.update(event.extra)
+    for event in [event for of_asset in (events or {}).values() for event in of_asset][-1:]:
+        told.update({name: value for name, value in event.extra.items() if name in params})
     submitted_by = told.pop("submitted_by", None) or _NOBODY
     conf = {name: value for name, value in told.items() if value}
     return {"id": run_id, "kind": kind, "conf": conf, "submitted_by": submitted_by}
 
 
-def _call(module: str, name: str, job: dict[str, Any], **outcomes: dict[str, Any]) -> Any:
+def _call(module: str, name: str, job: dict[str, Any], outcomes: dict[str, Any]) -> Any:
+    # All that a task's process runs of this file. Airflow copies the source of this function alone,
+    # and to one that takes any keyword it would give its whole context.
     from importlib import import_module
 
     return getattr(import_module(f"training.tasks.{module}"), name)(job, **outcomes)
