@@ -127,10 +127,10 @@ def test_graphs_are_the_same_each_time(told: Told, tmp_path: Path):
     }
 
 
-def test_graphs_are_read_quickly(told: Told, record_property: Any):
+def test_graphs_are_read_quickly(told: Told, record_testsuite_property: Any):
     """Airflow reads every file again each few seconds."""
     for file, took_s in told["parse_s"].items():
-        record_property(f"parse_s.{file}", took_s)
+        record_testsuite_property(f"parse_s.{file}", took_s)
     assert max(told["parse_s"].values()) < PARSE_S_MAX
 
 
