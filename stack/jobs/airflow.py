@@ -22,8 +22,9 @@ API, SCHEDULER, PROCESSOR, TRIGGERER = (
 )
 NAMES = (API, SCHEDULER, PROCESSOR, TRIGGERER)
 FIRST_WORDS = "starting; the first time it makes its tables"
-# SIGTERM has the scheduler end its tasks, which write a checkpoint first.
-STOP_WITHIN_S = {SCHEDULER: 30.0}
+# Asked to stop, the scheduler waits for its tasks, however long they take. They are in groups of
+# their own: the sweep behind a stop asks them to end, upon which they write a checkpoint.
+STOP_WITHIN_S = {SCHEDULER: 3.0}
 
 
 def prepare(home: Home, ports: Ports, database_uri: str) -> None:
