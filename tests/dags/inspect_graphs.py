@@ -17,9 +17,9 @@ from airflow.serialization.serialized_objects import DagSerialization
 def _told(graph: Any) -> dict[str, Any]:
     return {
         "edges": {t.task_id: sorted(t.upstream_task_ids) for t in graph.tasks},
-        "calls": {t.task_id: [*t.op_args, "job", *t.op_kwargs["outcomes"]] for t in graph.tasks},
+        "calls": {t.task_id: _call(t) for t in graph.tasks},
         "retries": sorted({(t.retries, t.retry_delay.total_seconds()) for t in graph.tasks}),
-        "python": sorted({t.python for t in graph.tasks}),
+        "python": sorted({t.python for t in graph.tasks if hasattr(t, "python")}),
         "params": {name: _field(graph.params.get_param(name)) for name in graph.params},
         "hash": SerializedDagModel.hash(DagSerialization.to_dict(graph)),
         "max_active_runs": graph.max_active_runs,
@@ -28,7 +28,13 @@ def _told(graph: Any) -> dict[str, Any]:
         "paused": graph.is_paused_upon_creation,
         "schedule": str(graph.schedule) if isinstance(graph.schedule, str) else "",
         "assets": [asset.uri for asset in graph.schedule or () if hasattr(asset, "uri")],
+        "outlets": [asset.uri for task in graph.tasks for asset in task.outlets],
     }
+
+
+def _call(task: Any) -> list[str]:
+    """The module and function that a task calls, and what it gives them."""
+    return [*task.op_args, "job", *task.op_kwargs.get("outcomes", [])]
 
 
 def _field(param: Any) -> dict[str, Any]:

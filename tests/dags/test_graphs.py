@@ -32,6 +32,7 @@ GRAPHS = {
     "nightly_evaluate": ("prepare evaluate", "evaluate"),
     "retrain_from_feedback": (_FINETUNE, "finetune"),
 }
+ANNOUNCE = "announce_feedback"
 READ_S_MAX = 180
 PARSE_S_MAX = 5
 TYPES = {
@@ -47,12 +48,10 @@ Told = dict[str, Any]
 
 
 def _python() -> Path:
-    home = Path(os.environ.get("PARLEY_AIRFLOW_VENV") or ROOT / ".venv-airflow")
-    if not (home / "bin/python").exists():
-        pytest.fail(
-            f"there is no Airflow at {home}: make it with `./parley up`, or set PARLEY_AIRFLOW_VENV"
-        )
-    return home / "bin/python"
+    python = Path(f"{sys.prefix}-airflow") / "bin" / "python"
+    if not python.exists():
+        pytest.fail(f"there is no Airflow beside {sys.prefix}: make it with `./parley up`")
+    return python
 
 
 def _read(home: Path) -> Told:
@@ -84,7 +83,15 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
 def test_airflow_reads_every_graph_and_nothing_else(told: Told):
     """No file fails to be imported, and each graph is found."""
     assert told["errors"] == {}
-    assert told["graphs"].keys() == GRAPHS.keys()
+    assert told["graphs"].keys() == GRAPHS.keys() | {ANNOUNCE}
+
+
+def test_news_of_feedback_become_the_asset_s_event(told: Told):
+    """The one graph that is no job has an outlet: what retraining is scheduled on."""
+    graph = told["graphs"][ANNOUNCE]
+    assert graph["outlets"] == told["graphs"]["retrain_from_feedback"]["assets"]
+    assert graph["paused"] is False
+    assert list(graph["params"]) == ["model", "dataset", "submitted_by"]
 
 
 @pytest.mark.parametrize("name", GRAPHS)
