@@ -7,8 +7,10 @@ they are there.
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
-from stack.environment.places import Places
+from stack.environment.places import ROOT, Places
+from stack.errors import StackError
 from stack.home import Home, private_folder
 from stack.jobs import airflow_cfg, airflow_users
 from stack.plan import JOBS, Probe, Program
@@ -28,7 +30,15 @@ STOP_WITHIN_S = {SCHEDULER: 3.0}
 
 
 def prepare(home: Home, ports: Ports, database_uri: str) -> None:
-    """Writes Airflow's settings and users for these ports. Safe to repeat."""
+    """Writes Airflow's settings and users for these ports. Safe to repeat.
+
+    Raises StackError where Airflow is not installed.
+    """
+    if not _binary().exists():
+        raise StackError(
+            f"Airflow is not installed: there is no {_binary()}.",
+            mend="Install it with: ./parley up\nOr do without: ./parley up --without jobs",
+        )
     for folder in (home.airflow, home.jobs, home.wandb):
         private_folder(folder)
     airflow_users.ensure(home)
@@ -45,6 +55,11 @@ def page_url(ports: Ports) -> str:
     return f"http://{LOOPBACK}:{ports.airflow}"
 
 
+def _binary() -> Path:
+    """The program of Airflow's environment, which lies beside the one that runs this."""
+    return Places(ROOT, Path(sys.prefix)).airflow.venv / "bin" / "airflow"
+
+
 def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> Program:
     role = name.removeprefix("airflow-")
     health = Probe("http", f"{page_url(ports)}/api/v2/monitor/health", waiting=FIRST_WORDS)
@@ -55,7 +70,7 @@ def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> P
         environment={
             "AIRFLOW_HOME": str(home.airflow),
             "AIRFLOW_CONFIG": str(home.airflow_config),
-            "PARLEY_AIRFLOW_BIN": str(Places.find().airflow.venv / "bin" / "airflow"),
+            "PARLEY_AIRFLOW_BIN": str(_binary()),
             # uvicorn and the task's supervisor fork; see services/__init__.py.
             "GRPC_ENABLE_FORK_SUPPORT": "0",
             "DO_NOT_TRACK": "true",

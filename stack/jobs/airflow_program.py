@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from stack import keys
-from stack.environment.places import Places
+from stack.environment.places import ROOT, Places
 
 MIGRATE_WITHIN_S = 600
 # Their log servers would listen on all addresses; the API server reads the same files.
@@ -47,7 +47,7 @@ def _wanted() -> str:
     """Airflow's pinned packages and its database."""
     config = Path(os.environ["AIRFLOW_CONFIG"]).read_text(encoding="utf-8")
     database = next(line for line in config.splitlines() if line.startswith("sql_alchemy_conn "))
-    lock = Places.find().lock("airflow").read_bytes()
+    lock = Places(ROOT, Path(sys.prefix)).lock("airflow").read_bytes()
     return hashlib.sha256(lock + database.encode()).hexdigest()
 
 
