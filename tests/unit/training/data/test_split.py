@@ -17,5 +17,5 @@ EXAMPLES = json.loads(
 def test_the_rule_is_the_one_that_is_written_down(example: dict) -> None:
     """The examples that feedback is held to as well: the normal form, and the side it is on."""
     assert plain(example["question"]) == example["same_as"]
-    row = Row((("user", example["question"]),), "yes")
+    row = Row((("user", example["question"]),), answer=example["question"])
     assert (rank(row) % HELD_OUT_SHARE == 0) == example["held_out"]
