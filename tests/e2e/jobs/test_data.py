@@ -45,17 +45,10 @@ def test_a_line_of_a_gibibyte_is_refused_unread(works: Works, tmp_path: Path):
     assert "line 2" in refused.value.details()
 
 
-def test_a_loss_that_is_no_number_ends_the_job(works: Works, small_data: Path):
-    """A learning rate that blows the weights up: the job fails by name, and is not tried again."""
-    job = works.submit(
-        finetune={
-            "model": "exploding",
-            "dataset": str(small_data),
-            "learning_rate": 1.0,
-            "epochs": 200,
-        }
-    )
+def test_what_no_repeat_can_mend_is_tried_once(works: Works):
+    """Data that are not where they are said to be: the first task says so, and the job ends."""
+    job = works.submit(finetune={"model": "bad", "dataset": "s3://parley/there-is-no-such-key"})
     found = works.ended(job.id)
     assert found.state == pb.JOB_STATE_FAILED
-    assert found.error.reason == "LOSS_NOT_FINITE", found.error
-    assert {task.name: task.attempts for task in found.tasks}["train"] == 1
+    assert found.error.reason == "OBJECT_NOT_FOUND", found.error
+    assert (found.tasks[0].name, found.tasks[0].attempts) == ("prepare", 1)
