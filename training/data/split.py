@@ -1,4 +1,4 @@
-"""Which rows are learnt, and which are kept to be asked: the same question is always on the same side.
+"""Which rows are learnt, and which are kept to be asked: a question is always on the same side.
 
 The rule is in docs/datasets.md; this side of it is held to tests/data/questions.json. Knows nothing
 of files or models.

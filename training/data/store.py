@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 from minio import Minio
-from minio.error import S3Error
+from minio.error import InvalidResponseError, S3Error, ServerError
 
 from training.errors import JobFailure, Unavailable
 from training.settings import TrainingSettings, secret
@@ -24,6 +24,7 @@ _READ_BYTES = 1 << 20
 _PART_BYTES = 16 << 20
 _STALL_S = 10.0
 _MISSING = {"NoSuchKey", "NoSuchBucket", "NoSuchObject"}
+_NOT_FOUND = "Response code: 404"
 
 
 class Store:
@@ -127,12 +128,22 @@ def _translated(key: str) -> Iterator[None]:
         yield
     except S3Error as error:
         if error.code in _MISSING:
-            raise JobFailure(
-                "OBJECT_NOT_FOUND", f"there is no {key} in the object store: check its name."
-            ) from error
+            raise _missing(key) from error
         raise Unavailable(f"the object store refused {key}: {error.code}") from error
+    except InvalidResponseError as error:
+        # XML that does not say that it is; the status is in the client's words alone.
+        if _NOT_FOUND in str(error):
+            raise _missing(key) from error
+        raise Unavailable(f"the object store does not speak as S3 does of {key}") from error
+    except ServerError as error:
+        raise Unavailable(f"the object store failed at {key}: {error.status_code}") from error
     except urllib3.exceptions.HTTPError as error:
         raise Unavailable("the object store does not answer") from error
+
+
+def _missing(key: str) -> JobFailure:
+    words = f"there is no {key} in the object store: check its name."
+    return JobFailure("OBJECT_NOT_FOUND", words)
 
 
 def _keys(path: Path) -> tuple[str, str]:

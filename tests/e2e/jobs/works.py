@@ -13,18 +13,30 @@ from parley.jobs.v1 import jobs_pb2_grpc as pb_grpc
 
 from services.rpc.channel import CLIENT_OPTIONS, call_metadata
 from stack import keys
+from stack.home import Home
+from stack.readiness import ask
 from tests.e2e.registry.product import POLL_S, Product
 
 JOB_S = 900.0
+AIRFLOW_S = 300.0
 CALL_S = 30.0
 ENDED = (pb.JOB_STATE_SUCCEEDED, pb.JOB_STATE_FAILED, pb.JOB_STATE_CANCELLED)
 
 
 class Works(Product):
-    """The product with Airflow."""
+    """The product with Airflow, which answers by now."""
 
-    def __init__(self, home: Any) -> None:
+    def __init__(self, home: Home) -> None:
         super().__init__(home, jobs=True)
+        self.until_airflow()
+
+    def until_airflow(self) -> None:
+        """Waits until Airflow answers: nothing else does."""
+        (probe,) = self.running.plan.program("airflow-api").probes
+        deadline = time.monotonic() + AIRFLOW_S
+        while waiting := ask(probe):
+            assert time.monotonic() < deadline, f"Airflow after {AIRFLOW_S:.0f} s: {waiting}"
+            time.sleep(POLL_S * 4)
 
     @contextmanager
     def jobs(self, name: str = "") -> Iterator[pb_grpc.JobsStub]:
