@@ -1,4 +1,4 @@
-"""How a scheduler calls a task: by the names of its module and function, in a process of its own."""
+"""How a scheduler calls a task: by the names of its module and function, in its own process."""
 
 from importlib import import_module
 from typing import Any

@@ -4,12 +4,11 @@ Knows the tasks' frame; the measuring itself is in training.measuring.
 """
 
 from pathlib import Path
-from typing import Any
 
 from training.errors import JobFailure, Unavailable
 from training.tasks.bases import bring, resolve_version
 from training.tasks.data import bring_rows
-from training.tasks.registry import Registry, open_registry
+from training.tasks.registry import open_registry
 from training.tasks.task import Json, Task
 from training.tracking.tracker import Tracker
 
@@ -53,6 +52,8 @@ def measure_all(
     tracker.metrics(0, measured[CANDIDATE])
     tracker.comparison(compare(task.folder, measured | _remembered(task, others)))
     if CHAMPION in others:
+        best = {f"{CHAMPION}.{name}": value for name, value in measured[CHAMPION].items()}
+        task.reporter.metrics(0, best)
         tell_registry(task, others[CHAMPION], digest, measured[CHAMPION])
     return {"metrics": measured[CANDIDATE], "measured": measured}
 
@@ -85,22 +86,15 @@ def tell_registry(task: Task, champion: Json, digest: str, metrics: dict[str, fl
     """Has the champion's evidence say how it does on the same rows, so that gates compare."""
     from parley.registry.v1 import registry_pb2 as pb
 
-    registry: Registry = open_registry(task)
-    request: Any = getattr(pb, "RecordEvaluationRequest", None)
-    if request is None or not registry.can("RecordEvaluation"):
-        task.reporter.line("the registry cannot be told of the champion's metrics")
-        return
+    request = pb.RecordEvaluationRequest(
+        model=champion["name"],
+        number=champion["number"],
+        evaluation_digest=digest,
+        metrics=metrics,
+        request_id=task.request_id("record"),
+    )
     try:
-        registry.ask(
-            "RecordEvaluation",
-            request(
-                model=champion["name"],
-                number=champion["number"],
-                evaluation_digest=digest,
-                metrics=metrics,
-                request_id=task.request_id("record"),
-            ),
-        )
+        open_registry(task).ask("RecordEvaluation", request)
     except (JobFailure, Unavailable) as error:
         # The gate will say what it lacks.
         task.reporter.line(f"the champion's metrics were not recorded: {error}")

@@ -53,10 +53,6 @@ class Registry:
         with _translated():
             return getattr(self._stub, name)(request, timeout=CALL_S, metadata=self._metadata)
 
-    def can(self, name: str) -> bool:
-        """Whether this registry's contract has a call."""
-        return hasattr(self._stub, name)
-
     def find_model(self, name: str) -> pb.Model | None:
         """A model, if there is one of that name."""
         try:
