@@ -105,9 +105,7 @@ async def test_a_death_between_row_and_alias_is_mended(
     """Without a repeat, one comparison sets the alias."""
     async with processes.running(fail_at=Point.PROMOTE_COMMITTED) as client:
         number = await made(client)
-        request = pb.PromoteModelVersionRequest(
-            model=MODEL, number=number, request_id=str(uuid4())
-        )
+        request = pb.PromoteModelVersionRequest(model=MODEL, number=number, request_id=str(uuid4()))
         assert await client.ask("PromoteModelVersion", request) is None
     assert fake_mlflow.models[MODEL].aliases == {}
     async with processes.running() as client:
@@ -120,9 +118,7 @@ async def test_a_death_while_deleting_is_mended(processes: Processes, fake_mlflo
     """What is deleted here is deleted in MLflow by the next comparison."""
     async with processes.running(fail_at=Point.DELETE_COMMITTED) as client:
         number = await made(client)
-        request = pb.DeleteModelVersionRequest(
-            model=MODEL, number=number, request_id=str(uuid4())
-        )
+        request = pb.DeleteModelVersionRequest(model=MODEL, number=number, request_id=str(uuid4()))
         assert await client.ask("DeleteModelVersion", request) is None
     assert list(fake_mlflow.models[MODEL].versions) == [str(number)]
     async with processes.running() as client:

@@ -79,9 +79,7 @@ def test_no_gates_ask_nothing():
     assert refusals(Policy(), Evidence(), measured(0.9)) == []
 
 
-@given(
-    st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1e3), st.booleans()
-)
+@given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1e3), st.booleans())
 def test_better_never_fails(champion: float, gain: float, margin: float, lower: bool):
     """Whatever the numbers, a candidate that is at least as good as the champion passes."""
     value = min(champion, champion + gain) if lower else max(champion, champion + gain)
