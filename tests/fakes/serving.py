@@ -52,8 +52,11 @@ class Script:
     skips_at: int | None = None
     # What a resumed call adds to its positions.
     resumes_off: int = 0
-    # What calls after the first say in place of `started`, one each.
+    # What resumptions say in place of `started`, are refused with before it, one each.
     started_later: list[pb.Started] = field(default_factory=list)
+    refusals_later: list[errors.ParleyError] = field(default_factory=list)
+    # Whether an answer that is made again gets other tokens.
+    wrong_again: bool = False
     # Waited for after the last Finished, before the status.
     linger: asyncio.Event | None = None
     models: Sequence[pb.LoadedModel] = (
@@ -110,7 +113,7 @@ class FakeServing(pb_grpc.ModelServingServicer):
             await self._note(request, context)
             await self._admit(request)
             started = pb.Started(prompt_tokens=_prompt_tokens(request))
-            later = self.script.started_later if len(self.seen.requests) > 1 else []
+            later = self.script.started_later if _is_later(request) else []
             started.MergeFrom(later.pop(0) if later else self.script.started)
             yield pb.GenerateResponse(started=started)
             async for event in self._events(request):
@@ -144,6 +147,8 @@ class FakeServing(pb_grpc.ModelServingServicer):
     async def _admit(self, request: pb.GenerateRequest) -> None:
         if self.script.refusals:
             raise self.script.refusals.pop(0)
+        if self.script.refusals_later and _is_later(request):
+            raise self.script.refusals_later.pop(0)
         if request.model not in ("", MODEL, f"{MODEL}@{VERSION}"):
             raise errors.NotFound(
                 f"There is no model {request.model!r} here.", reason="MODEL_NOT_FOUND"
@@ -195,6 +200,7 @@ class _Choice:
         self._shown = 0
         self._tokens = 0
         self._done = False
+        self._wrong = 100 if script.wrong_again and _is_later(request) else 0
         for token in self.script[: len(request.resume_token_ids)]:
             self._data += token
             self._tokens += 1
@@ -206,6 +212,7 @@ class _Choice:
         if position >= len(self.script):
             return self.end(pb.FINISH_REASON_STOP)
         token = self.script[position]
+        self._id = position + self._wrong
         self._data += token
         self._tokens += 1
         stop = next((stop for stop in self._stops if stop in self._data), None)
@@ -241,7 +248,7 @@ class _Choice:
 
     def _delta(self, token: bytes, position: int, final: bool) -> pb.GenerateResponse:
         delta = pb.Delta(
-            choice=self._index, position=position, token_ids=[position], text=self._text(final)
+            choice=self._index, position=position, token_ids=[self._id], text=self._text(final)
         )
         if self._request.logprobs:
             delta.logprobs.add(logprob=-0.5, token=token)
@@ -263,6 +270,11 @@ class _Choice:
             if self._data.endswith(stop[:size])
         )
         return max(lengths, default=0)
+
+
+def _is_later(request: pb.GenerateRequest) -> bool:
+    """Whether it goes on with what was begun: it names the version."""
+    return "@" in request.model
 
 
 def _prompt_tokens(request: pb.GenerateRequest) -> int:
