@@ -14,10 +14,10 @@ POLL_S = 0.005
 
 
 class ReplicaProbe:
-    """Asks replica 0 directly, past Envoy and the facade."""
+    """Asks a replica directly, past Envoy and the facade."""
 
-    def __init__(self, running: Running) -> None:
-        self._socket = running.plan.home.socket("serving-0")
+    def __init__(self, running: Running, name: str = "serving-0") -> None:
+        self._socket = running.plan.home.socket(name)
         self._channel = grpc.insecure_channel(f"unix:{self._socket}")
         self._stub = pb_grpc.ModelServingStub(self._channel)
 

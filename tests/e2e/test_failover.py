@@ -1,0 +1,146 @@
+"""Two replicas, 32 streams, and a process that is killed or frozen in the middle of them all."""
+
+import asyncio
+import json
+import re
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from stack import up
+from stack.home import Home
+from stack.up import Running
+
+from .replica import ReplicaProbe
+
+MODEL = "talkative"
+STREAMS = 32
+TOKENS = 300
+WAIT_S = 120.0
+KINDS = {
+    "greedy": {"temperature": 0, "logprobs": 1},
+    "seeded": {"temperature": 1, "seed": 11},
+    "formatted": {"temperature": 0, "response_format": {"type": "regex", "regex": "[a-m ]{1,400}"}},
+}
+
+
+@dataclass
+class Transcript:
+    """What one client was given."""
+
+    text: str = ""
+    logprobs: int = 0
+    usage: dict[str, int] | None = None
+    finish: str = ""
+    error: str = ""
+    done: bool = False
+    ids: set[str] = field(default_factory=set, compare=False)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
+    """A stack with two replicas."""
+    home = Home(tmp_path_factory.mktemp("pair"))
+    yield up.start(home, replicas=2, model_dir=talkative)
+    up.stop(home)
+
+
+@pytest.fixture
+def victim(pair: Running) -> Iterator[ReplicaProbe]:
+    """The second replica, idle and whole at the start."""
+    with ReplicaProbe(pair, "serving-1") as found:
+        found.idle_s(within_s=60)
+        yield found
+
+
+async def _stream(http: httpx.AsyncClient, number: int, begun: "_Count", asked: dict) -> Transcript:
+    body = {
+        "model": MODEL, "prompt": [300 + number, 301, 302], "max_tokens": TOKENS, "stream": True,
+        "stream_options": {"include_usage": True}, **asked,
+    }  # fmt: skip
+    told = Transcript()
+    async with http.stream("POST", "/completions", json=body) as reply:
+        reply.raise_for_status()
+        async for line in reply.aiter_lines():
+            if line.startswith("data: "):
+                _take(told, line.removeprefix("data: "))
+                if told.text:
+                    begun.add(number)
+    return told
+
+
+def _take(told: Transcript, data: str) -> None:
+    if data == "[DONE]":
+        told.done = True
+        return
+    frame = json.loads(data)
+    told.error += frame.get("error", {}).get("message", "")
+    told.ids.add(frame.get("id", "error"))
+    told.usage = frame.get("usage") or told.usage
+    for choice in frame.get("choices", ()):
+        told.text += choice["text"]
+        told.logprobs += len((choice["logprobs"] or {}).get("tokens", ()))
+        told.finish += choice["finish_reason"] or ""
+
+
+class _Count:
+    """Streams whose text has begun."""
+
+    def __init__(self) -> None:
+        self._seen: set[int] = set()
+        self.all = asyncio.Event()
+
+    def add(self, number: int) -> None:
+        self._seen.add(number)
+        if len(self._seen) == STREAMS:
+            self.all.set()
+
+
+async def _streams(running: Running, asked: dict, strike=None) -> list[Transcript]:
+    """All streams at once; `strike` is called once each has begun."""
+    headers = {"authorization": f"Bearer {running.api_key}"}
+    limits = httpx.Limits(max_connections=STREAMS)
+    begun = _Count()
+    async with httpx.AsyncClient(
+        base_url=running.base_url, headers=headers, timeout=WAIT_S, limits=limits
+    ) as http, asyncio.TaskGroup() as group:  # fmt: skip
+        tasks = [group.create_task(_stream(http, n, begun, asked)) for n in range(STREAMS)]
+        if strike is not None:
+            await asyncio.wait_for(begun.all.wait(), WAIT_S)
+            strike()
+    return [task.result() for task in tasks]
+
+
+def _migrations(running: Running) -> float:
+    text = httpx.get(f"http://127.0.0.1:{running.plan.ports.gateway_metrics}/metrics").text
+    found = re.findall(r"^parley_gateway_migrations_total\{.*\} (\S+)$", text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("part", "number"),
+    [("replica", signal.SIGKILL), ("engine", signal.SIGKILL), ("replica", signal.SIGSTOP)],
+    ids=["replica killed", "engine killed", "replica frozen"],
+)
+async def test_no_stream_shows_a_lost_process(
+    pair: Running, victim: ReplicaProbe, part: str, number: signal.Signals, kind: str
+) -> None:
+    """Each text is byte for byte the undisturbed one, with one id, one end and one usage."""
+    asked = KINDS[kind]
+    whole = await _streams(pair, asked)
+    process: psutil.Process = victim.process() if part == "replica" else victim.engine()
+    before = _migrations(pair)
+    try:
+        found = await _streams(pair, asked, lambda: process.send_signal(number))
+    finally:
+        if number is signal.SIGSTOP:
+            process.send_signal(signal.SIGCONT)
+    assert found == whole
+    assert all(one.done and len(one.ids) == 1 for one in found)
+    assert _migrations(pair) > before
