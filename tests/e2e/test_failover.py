@@ -1,10 +1,12 @@
 """Two replicas, 32 streams, and a process that is killed or frozen in the middle of them all."""
 
 import asyncio
+import contextlib
 import json
 import re
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from .replica import ReplicaProbe
 
 MODEL = "talkative"
 STREAMS = 32
-TOKENS = 300
+TOKENS = 400
 WAIT_S = 120.0
 KINDS = {
     "greedy": {"temperature": 0, "logprobs": 1},
@@ -51,11 +53,24 @@ def pair(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[
 
 
 @pytest.fixture
-def victim(pair: Running) -> Iterator[ReplicaProbe]:
-    """The second replica, idle and whole at the start."""
-    with ReplicaProbe(pair, "serving-1") as found:
-        found.idle_s(within_s=60)
-        yield found
+def whole_pair(pair: Running) -> Running:
+    """The stack, idle, with both replicas in Envoy's rotation."""
+    healthy = re.compile(r'^envoy_cluster_membership_healthy\{.*"serving"\} 2$', re.MULTILINE)
+    stats = f"http://127.0.0.1:{pair.plan.ports.stats}/stats/prometheus"
+    until_s = time.monotonic() + WAIT_S
+    while not healthy.search(httpx.get(stats).text):
+        assert time.monotonic() < until_s
+        time.sleep(0.05)
+    return pair
+
+
+def _strike(running: Running, part: str, number: signal.Signals) -> psutil.Process:
+    """Sends a signal to the replica that works on most streams, or to its engine; gives whom."""
+    with ReplicaProbe(running, "serving-0") as first, ReplicaProbe(running, "serving-1") as second:
+        busy = max((first, second), key=lambda probe: probe.model().running)
+        process = busy.process() if part == "replica" else busy.engine()
+        process.send_signal(number)
+    return process
 
 
 async def _stream(http: httpx.AsyncClient, number: int, begun: "_Count", asked: dict) -> Transcript:
@@ -101,7 +116,9 @@ class _Count:
             self.all.set()
 
 
-async def _streams(running: Running, asked: dict, strike=None) -> list[Transcript]:
+async def _streams(
+    running: Running, asked: dict, strike: Callable[[], object] | None = None
+) -> list[Transcript]:
     """All streams at once; `strike` is called once each has begun."""
     headers = {"authorization": f"Bearer {running.api_key}"}
     limits = httpx.Limits(max_connections=STREAMS)
@@ -129,18 +146,21 @@ def _migrations(running: Running) -> float:
     ids=["replica killed", "engine killed", "replica frozen"],
 )
 async def test_no_stream_shows_a_lost_process(
-    pair: Running, victim: ReplicaProbe, part: str, number: signal.Signals, kind: str
+    whole_pair: Running, part: str, number: signal.Signals, kind: str
 ) -> None:
     """Each text is byte for byte the undisturbed one, with one id, one end and one usage."""
-    asked = KINDS[kind]
-    whole = await _streams(pair, asked)
-    process: psutil.Process = victim.process() if part == "replica" else victim.engine()
-    before = _migrations(pair)
+    asked, struck = KINDS[kind], []
+    whole = await _streams(whole_pair, asked)
+    before = _migrations(whole_pair)
     try:
-        found = await _streams(pair, asked, lambda: process.send_signal(number))
+        found = await _streams(
+            whole_pair, asked, lambda: struck.append(_strike(whole_pair, part, number))
+        )
     finally:
-        if number is signal.SIGSTOP:
-            process.send_signal(signal.SIGCONT)
+        for process in struck:
+            # Only a frozen one is still there to hear it.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGCONT)
     assert found == whole
     assert all(one.done and len(one.ids) == 1 for one in found)
-    assert _migrations(pair) > before
+    assert _migrations(whole_pair) > before
