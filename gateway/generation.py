@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 import structlog
 from google.protobuf.duration_pb2 import Duration
@@ -146,18 +147,21 @@ class Generation:
             raise refused(error) from None
 
     async def _go_on(self) -> None:
-        give_up_s = _now_s() + self._patience.resume_s
         for choice in self._choices:
             if not choice.done:
                 request = onward(self._asked, self.started, choice)
-                started = await self._admit(request, [choice], give_up_s - _now_s())
+                started = await self._admit(request, [choice], self._patience.resume_s)
                 check_same(self.started, started)
 
     async def _admit(
         self, request: pb.GenerateRequest, choices: Sequence[Choice], patience_s: float
     ) -> pb.Started:
-        """Adds a call for some choices, and returns its Started."""
-        give_up_s = min(_now_s() + patience_s, self._ends_s)
+        """Adds a call for some choices, and returns its Started.
+
+        The patience begins with the first refusal: a replica that froze while the request waited
+        there is noticed late, and by then another one may answer.
+        """
+        give_up_s = inf
         delay_s = BACKOFF_S_FIRST
         while True:
             part = self._call(request, choices)
@@ -165,6 +169,7 @@ class Generation:
             try:
                 return await part.started()
             except (errors.Unavailable, errors.ResourceExhausted) as error:
+                give_up_s = min(give_up_s, _now_s() + patience_s, self._ends_s)
                 wait_s = self._wait_s(error, delay_s)
                 if wait_s is None or _now_s() + wait_s > give_up_s:
                     raise

@@ -48,12 +48,14 @@ class ReplicaProbe:
 
     def process(self) -> psutil.Process:
         """The replica's process."""
-        return next(
+        found = [
             process
             for process in psutil.process_iter()
             if "services.serving" in process.cmdline()
             and process.environ().get("PARLEY_SERVING_ADDRESS") == f"unix:{self._socket}"
-        )
+        ]
+        # An engine that is just being started looks the same for a moment.
+        return min(found, key=lambda process: process.create_time())
 
     def engine(self) -> psutil.Process:
         """The engine's process, the replica's only child."""

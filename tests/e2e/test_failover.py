@@ -72,6 +72,9 @@ def whole_pair(pair: Running) -> Running:
     while not healthy.search(httpx.get(stats).text):
         assert time.monotonic() < until_s
         time.sleep(0.05)
+    for name in pair.plan.replicas():
+        with ReplicaProbe(pair, name) as probe:
+            probe.idle_s(within_s=WAIT_S)
     return pair
 
 
@@ -142,8 +145,8 @@ def _take(told: Transcript, data: str) -> None:
 async def _streams(
     running: Running, asked: dict, strike: Callable[[], object] | None = None
 ) -> list[Transcript]:
-    """All streams at once; `strike` is called once one has begun: the client is slower than the engines, so that
-    much later they would be done."""
+    """All streams at once; `strike` is called once one has begun, for engines are faster than the
+    client: much later they would be done."""
     headers = {"authorization": f"Bearer {running.api_key}"}
     limits = httpx.Limits(max_connections=STREAMS)
     begun = asyncio.Event()

@@ -35,6 +35,8 @@ class Script:
     started: pb.Started = field(default_factory=lambda: pb.Started(model=MODEL, version=VERSION))
     # Raised one by one, a call each, before Started.
     refusals: list[errors.ParleyError] = field(default_factory=list)
+    # The same, after `admit`.
+    refusals_admitted: list[errors.ParleyError] = field(default_factory=list)
     # Waited for before Started, and before the token of that position.
     admit: asyncio.Event | None = None
     resume: asyncio.Event | None = None
@@ -161,6 +163,8 @@ class FakeServing(pb_grpc.ModelServingServicer):
             )
         if self.script.admit is not None:
             await self.script.admit.wait()
+        if self.script.refusals_admitted:
+            raise self.script.refusals_admitted.pop(0)
 
     async def _events(self, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
         script, held = self.script, len(request.resume_token_ids)

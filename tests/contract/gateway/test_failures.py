@@ -93,6 +93,19 @@ async def test_retries_end(facade: Facade) -> None:
     assert 3 <= len(facade.serving.seen.requests) <= 6
 
 
+async def test_patience_begins_with_the_first_refusal(settings_with) -> None:
+    """A replica that froze while the request waited there is lost late, and another one answers."""
+    async with running(settings_with(retry_s=0.2)) as facade:
+        script = facade.serving.script
+        script.admit, script.refusals_admitted = asyncio.Event(), [LOADING]
+        asking = asyncio.create_task(facade.post())
+        await facade.serving.seen.until("requests")
+        await asyncio.wait({asking}, timeout=0.5)
+        script.admit.set()
+        assert (await asking).status_code == 200
+    assert len(facade.serving.seen.requests) == 2
+
+
 async def test_hint_that_is_longer_than_our_patience_is_passed_on(facade: Facade) -> None:
     """A replica that needs 10 s is not asked again within 1."""
     facade.serving.script.refusals = [
