@@ -1,5 +1,6 @@
 """The facade as an ASGI application: which routes there are, and how every failure is answered."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
@@ -10,16 +11,17 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway import errors, problems
+from gateway.api.call import ROOT
+from gateway.api.client import ApiClient
 from gateway.client import ServingClient
 from gateway.endpoint import Tools, new_id
 from gateway.envelope import Envelope
-from gateway.registry.calls import ROOT
-from gateway.registry.client import RegistryClient
 from gateway.replies import error_reply
 from gateway.routes import chat, completions, health, page
+from gateway.routes.api import ApiRoutes
 from gateway.routes.login import Login
 from gateway.routes.models import Models
-from gateway.routes.registry import RegistryRoutes
+from gateway.routes.streams import StreamRoutes
 from gateway.settings import GatewaySettings
 from gateway.traces.ended import Recorder
 from services.rpc.errors import ParleyError
@@ -36,11 +38,13 @@ def create_app(
     clock: Callable[[], float] = time.time,
     make_id: Callable[[], str] = new_id,
     traces: Recorder | None = None,
+    stopping: asyncio.Event | None = None,
 ) -> Envelope:
     """The application on a channel to the mesh, which stays the caller's to close.
 
     `clock` gives seconds since the epoch, `make_id` what is unique in ids of answers; `traces`
-    takes generations that have ended, and stays the caller's to close. Raises ValueError or OSError
+    takes generations that have ended, and stays the caller's to close; `stopping` is set when the
+    facade drains. Raises ValueError or OSError
     when a secret's file is missing or open to others.
     """
     mesh_key = secret(settings.mesh_key_file)
@@ -50,7 +54,9 @@ def create_app(
     chat.add_to(app, tools)
     completions.add_to(app, tools)
     Models(client, int(clock())).add_to(app)
-    RegistryRoutes(RegistryClient(channel, mesh_key), settings).add_to(app)
+    api = ApiClient(channel, mesh_key)
+    ApiRoutes(api, settings).add_to(app)
+    StreamRoutes(api, settings, stopping or asyncio.Event()).add_to(app)
     health.add_to(app, client)
     Login(settings, secret(settings.page_key_file)).add_to(app)
     page.add_to(app, settings.chat_dir)

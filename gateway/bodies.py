@@ -31,21 +31,16 @@ async def read(request: Request, bytes_max: int, wait_s: float) -> bytes:
     """The whole body, of at most `bytes_max`. Raises ApiError 413 or, after `wait_s`, 408."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length[:20]) > bytes_max:
-        raise _too_large(bytes_max)
+        raise too_large(bytes_max)
     body = bytearray()
     try:
         async with asyncio.timeout(wait_s):
             async for piece in request.stream():
                 body += piece
                 if len(body) > bytes_max:
-                    raise _too_large(bytes_max)
+                    raise too_large(bytes_max)
     except TimeoutError:
-        raise ApiError(
-            408,
-            INVALID_REQUEST,
-            "request_timeout",
-            f"The body did not arrive within {wait_s:g} s. Send it again.",
-        ) from None
+        raise too_slow(wait_s) from None
     return bytes(body)
 
 
@@ -62,7 +57,18 @@ def parse_json(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _too_large(bytes_max: int) -> ApiError:
+def too_slow(wait_s: float) -> ApiError:
+    """What a client is told whose bytes do not come."""
+    return ApiError(
+        408,
+        INVALID_REQUEST,
+        "request_timeout",
+        f"The body did not arrive within {wait_s:g} s. Send it again.",
+    )
+
+
+def too_large(bytes_max: int) -> ApiError:
+    """What a client is told whose bytes are too many."""
     return ApiError(
         413,
         INVALID_REQUEST,

@@ -3,7 +3,7 @@
 import math
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +12,7 @@ from typing import Any
 from parley.serving.v1 import model_serving_pb2 as pb
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
 
 from gateway import errors, identity, metrics
 from gateway.bodies import read_json
@@ -21,7 +21,7 @@ from gateway.client import ServingClient
 from gateway.departure import Departure
 from gateway.generation import Generation
 from gateway.origin import check_cookie_use
-from gateway.replies import encoded_reply
+from gateway.replies import Relayed, encoded_reply
 from gateway.schemas import GenerationRequest
 from gateway.settings import GatewaySettings
 from gateway.shapes import Answer, Shape
@@ -73,7 +73,7 @@ class Endpoint:
             logprobs=asked.logprobs,
         )
         if wanted.stream:
-            return _Relayed(partial(self._stream, wanted, asked, answer, request))
+            return Relayed(partial(self._stream, wanted, asked, answer, request))
         return await self._collect(asked, answer, request)
 
     async def _stream(
@@ -123,18 +123,6 @@ class Endpoint:
             finally:
                 if traces is not None:
                     traces.record(Ended(generation, asked, answer, request_id, stream))
-
-
-class _Relayed(Response):
-    """A response that sends itself."""
-
-    background = None
-
-    def __init__(self, relay: Callable[[Receive, Send], Awaitable[None]]) -> None:
-        self._relay = relay
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._relay(receive, send)
 
 
 def _patience_s(request: Request) -> float | None:

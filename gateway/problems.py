@@ -6,6 +6,7 @@ Statuses are the other table's; here are the titles, and the words for what a pr
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from grpc import StatusCode
 from starlette.responses import Response
@@ -35,10 +36,10 @@ TITLES = {
 }
 # For a status whose words are not ours.
 _WORDS = {
-    StatusCode.UNAVAILABLE: "The registry does not answer now. Ask again in a moment.",
-    StatusCode.DEADLINE_EXCEEDED: "The registry took too long. Ask again with the same request id.",
+    StatusCode.UNAVAILABLE: "This part of Parley does not answer now. Ask again in a moment.",
+    StatusCode.DEADLINE_EXCEEDED: "It took too long. Ask again with the same request id.",
     StatusCode.RESOURCE_EXHAUSTED: "Too much is asked at once. Ask again in a moment.",
-    StatusCode.UNIMPLEMENTED: "There is no registry here.",
+    StatusCode.UNIMPLEMENTED: "This Parley has no such service.",
 }
 _BROKEN = (
     "Something went wrong on our side. Ask again; if it stays, look the request id up in the logs."
@@ -58,7 +59,16 @@ class Problem:
 
     def reply(self, request_id: str) -> Response:
         """The problem as an HTTP reply."""
-        body = {
+        body = self.body(request_id)
+        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        reply = encoded_reply(encoded, self.status, PROBLEM_JSON)
+        if self.retry_after_s is not None:
+            reply.headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
+        return reply
+
+    def body(self, request_id: str) -> dict[str, Any]:
+        """The problem as JSON."""
+        return {
             "type": TYPE + self.reason.lower().replace("_", "-"),
             "title": TITLES.get(self.status, "Refused"),
             "status": self.status,
@@ -67,11 +77,6 @@ class Problem:
             "request_id": request_id,
             **({"field": self.field} if self.field else {}),
         }
-        encoded = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        reply = encoded_reply(encoded, self.status, PROBLEM_JSON)
-        if self.retry_after_s is not None:
-            reply.headers["retry-after"] = str(max(1, math.ceil(self.retry_after_s)))
-        return reply
 
 
 def of_service(error: ParleyError) -> Problem:

@@ -1,10 +1,12 @@
-"""HTTP replies that are not streams: JSON bodies, and errors in OpenAI's shape."""
+"""HTTP replies: JSON bodies, errors in OpenAI's shape, and what streams itself."""
 
 import json
 import math
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from gateway.errors import ApiError
 
@@ -32,3 +34,15 @@ def error_reply(error: ApiError) -> Response:
     if error.retry is not None:
         reply.headers["x-should-retry"] = "true" if error.retry else "false"
     return reply
+
+
+class Relayed(Response):
+    """A response that sends itself."""
+
+    background = None
+
+    def __init__(self, relay: Callable[[Receive, Send], Awaitable[None]]) -> None:
+        self._relay = relay
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._relay(receive, send)

@@ -68,10 +68,10 @@ def _make_socket(address: str) -> tuple[socket.socket, str | tuple[str, int]]:
 
 async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
     """Answers on an open socket until SIGTERM or SIGINT, then drains for `drain_s` at most."""
-    traces = open_traces(settings)
+    traces, stopping = open_traces(settings), asyncio.Event()
     async with open_channel(settings.mesh_address) as channel:
         config = uvicorn.Config(
-            create_app(settings, channel, traces=traces),
+            create_app(settings, channel, traces=traces, stopping=stopping),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -91,6 +91,7 @@ async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
         log.info("listening", address=settings.address)
         await asyncio.wait({answering, signalled}, return_when=asyncio.FIRST_COMPLETED)
         log.info("draining", drain_s=settings.drain_s)
+        stopping.set()
         server.should_exit = True
         await answering
     if traces is not None:

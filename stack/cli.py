@@ -12,7 +12,18 @@ import click
 import typer
 from typer.core import TyperGroup
 
-from stack.commands import clients, database, develop, life, models, observe, talk
+from stack.commands import (
+    clients,
+    database,
+    develop,
+    feedback,
+    jobs,
+    life,
+    models,
+    observe,
+    talk,
+    train,
+)
 from stack.environment.places import Places
 from stack.errors import Exit, StackError
 from stack.words import show_error
@@ -25,6 +36,8 @@ Examples:
   ./parley chat "What is Parley?"  ask one question in the terminal
   ./parley status                  see what runs
   ./parley models list             see which models there are
+  ./parley train talks.jsonl       train a model, and promote it when it is better
+  ./parley jobs list               see what is being worked on
   ./parley logs gateway -f         follow a log
   ./parley doctor                  find what is wrong, and how to mend it
   ./parley down                    let answers end, then stop everything
@@ -32,7 +45,7 @@ Examples:
 \b
 Exit codes:
   0 done    1 failed    2 wrong usage    3 Parley is not running
-  4 the environment could not be made    130 interrupted
+  4 the environment could not be made    5 a gate refused what was trained    130 interrupted
 """
 
 
@@ -84,7 +97,7 @@ def _options(
     """Options of the whole."""
 
 
-for module in (life, observe, talk, models, clients, database, develop):
+for module in (life, observe, talk, models, train, jobs, feedback, clients, database, develop):
     module.add_to(app)
 
 

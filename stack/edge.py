@@ -39,6 +39,7 @@ def write_config(plan: Plan) -> None:
         mesh_clients={**clients, "gateway": keys.read(home.mesh_key)},
         page_key=keys.read(home.page_key),
         registry_address=f"{UNIX}{home.socket('registry')}" if plan.has("registry") else "",
+        jobs_address=f"{UNIX}{home.socket('jobs')}" if plan.has("jobs") else "",
         mlflow_address=f"{UNIX}{home.socket('mlflow')}" if plan.has("mlflow") else "",
         mlflow_port=plan.ports.mlflow,
     )

@@ -15,6 +15,7 @@ class Exit(IntEnum):
     USAGE = 2
     NOT_RUNNING = 3
     SETUP = 4
+    REFUSED = 5
     INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 

@@ -90,6 +90,56 @@ class Home:
         return self.data / "serving-cache"
 
     @property
+    def airflow(self) -> Path:
+        """Airflow's own folder."""
+        return self.data / "airflow"
+
+    @property
+    def airflow_config(self) -> Path:
+        """Airflow's settings. They hold secrets."""
+        return self.secrets / "airflow.cfg"
+
+    @property
+    def airflow_passwords(self) -> Path:
+        """Passwords of Airflow's users, as it reads them."""
+        return self.secrets / "airflow_passwords.json"
+
+    @property
+    def airflow_admin(self) -> Path:
+        """The password of the person who enters Airflow's page."""
+        return self.secrets / "airflow_admin"
+
+    @property
+    def airflow_service(self) -> Path:
+        """The password by which the jobs' service enters Airflow."""
+        return self.secrets / "airflow_service"
+
+    @property
+    def airflow_jwt(self) -> Path:
+        """What Airflow signs its tokens with."""
+        return self.secrets / "airflow_jwt"
+
+    @property
+    def airflow_api(self) -> Path:
+        """What Airflow's API server signs with."""
+        return self.secrets / "airflow_api"
+
+    @property
+    def airflow_fernet(self) -> Path:
+        """What Airflow encrypts its connections with."""
+        return self.secrets / "airflow_fernet"
+
+    @property
+    def jobs(self) -> Path:
+        """One folder for each job: what its tasks work on, and what came of them."""
+        return self.data / "jobs"
+
+    @property
+    def wandb(self) -> Path:
+        """What Weights & Biases writes."""
+        return self.data / "wandb"
+
+    @property
     def clients(self) -> Path:
         """More API keys: one file for each client, by the client's name."""
         return self.secrets / "clients"

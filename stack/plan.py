@@ -19,8 +19,8 @@ STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
 NO_TRACES: Mapping[str, str] = MappingProxyType({})
-# Waves. The first two are empty where one folder is served.
-STORES, REGISTRY, SERVING, GATEWAY, EDGE = range(5)
+# Waves. The first two and the last are empty where one folder is served.
+STORES, REGISTRY, SERVING, GATEWAY, EDGE, JOBS = range(6)
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Program:
         ready_within_s: how long `up` waits for all `probes`.
         stop_within_s: how long it has from its stop signal on, before it is killed.
         stop_signal: what asks it to end, without "SIG".
+        awaited: whether `up` waits until it is ready.
         drain_socket: Envoy's admin socket, through which it is drained before it is stopped.
     """
 
@@ -63,6 +64,7 @@ class Program:
     ready_within_s: float = 60.0
     stop_within_s: float = 10.0
     stop_signal: Literal["TERM", "INT"] = "TERM"
+    awaited: bool = True
     drain_socket: str = ""
     drain_within_s: float = 0.0
 

@@ -15,7 +15,7 @@ from stack.errors import StackError
 
 LOOPBACK = "127.0.0.1"
 EDGE, MESH, STATS, GATEWAY_METRICS, SERVING_METRICS = 8080, 8081, 8082, 8083, 8084
-REGISTRY_METRICS, MLFLOW, S3 = 8100, 5000, 9000
+REGISTRY_METRICS, MLFLOW, S3, JOBS_METRICS, AIRFLOW = 8100, 5000, 9000, 8101, 8793
 TRIES_MAX = 500
 # An abstract unix socket: names of one network namespace, as ports are; gone with its process.
 CLAIM = "\0parley-port-{}"
@@ -26,7 +26,7 @@ _claims: dict[int, int] = {}
 class Ports:
     """The loopback ports of one stack; `serving_metrics` has one per replica.
 
-    The last three are 0 in a stack without stores.
+    The last five are 0 in a stack without stores.
     """
 
     edge: int
@@ -37,10 +37,13 @@ class Ports:
     registry_metrics: int = 0
     mlflow: int = 0
     s3: int = 0
+    jobs_metrics: int = 0
+    airflow: int = 0
 
     def all(self) -> tuple[int, ...]:
         """Every port, each once."""
-        stores = (port for port in (self.registry_metrics, self.mlflow, self.s3) if port)
+        named = (self.registry_metrics, self.mlflow, self.s3, self.jobs_metrics, self.airflow)
+        stores = (port for port in named if port)
         metrics = (self.gateway_metrics, *self.serving_metrics)
         return (self.edge, self.mesh, self.stats, *metrics, *stores)
 
@@ -97,9 +100,18 @@ def pick(replicas: int, edge: int | None = None, *, stores: bool = False) -> Por
     picked = Ports(taken[0], taken[1], taken[2], taken[3], tuple(taken[4:]))
     if not stores:
         return picked
-    for port in (REGISTRY_METRICS, MLFLOW, S3):
-        taken.append(next_free(port, taken))
-    return dataclasses.replace(picked, registry_metrics=taken[-3], mlflow=taken[-2], s3=taken[-1])
+    more = {
+        "registry_metrics": REGISTRY_METRICS,
+        "mlflow": MLFLOW,
+        "s3": S3,
+        "jobs_metrics": JOBS_METRICS,
+        "airflow": AIRFLOW,
+    }
+    found = {}
+    for name, port in more.items():
+        found[name] = next_free(port, taken)
+        taken.append(found[name])
+    return dataclasses.replace(picked, **found)
 
 
 def holder(port: int) -> str:

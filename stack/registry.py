@@ -7,66 +7,34 @@ those of failures.
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import ClassVar
 
 import grpc
-from google.protobuf.message import Message
 from parley.registry.v1 import registry_pb2 as pb
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 from parley.serving.v1 import model_serving_pb2 as serving_pb
 from parley.serving.v1 import model_serving_pb2_grpc as serving_grpc
 
-from services.rpc import errors
 from services.rpc.channel import CLIENT_OPTIONS, call_metadata
-from stack import keys, up
+from stack import keys
 from stack.errors import Exit, StackError
-from stack.home import Home
+from stack.mesh import CALL_S, PAGES_MAX, Client, caller
 from stack.progress import Narrator
 
-CALL_S = 15.0
 FOLLOW_S = 300.0
 POLL_S = 0.2
 PAGE = 1000
-PAGES_MAX = 100
 
 
-class Unanswered(StackError):
-    """The registry is away for now; the same call may be answered later."""
-
-
-class Registry:
+class Registry(Client):
     """A connection. `replicas` are the addresses of the serving processes of this machine."""
 
+    name: ClassVar = "registry"
+    mends: ClassVar = {grpc.StatusCode.ABORTED: "Look at what is there now: ./parley models list"}
+
     def __init__(self, address: str, api_key: str, replicas: Sequence[str] = ()) -> None:
-        self._channel = grpc.insecure_channel(address, options=CLIENT_OPTIONS)
-        self._stub = pb_grpc.RegistryStub(self._channel)
-        self._api_key = api_key
+        super().__init__(address, api_key, pb_grpc.RegistryStub)
         self._replicas = replicas
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._channel.close()
-
-    def call(self, rpc: str, request: Message) -> Any:
-        """Makes one call. Raises StackError with the registry's words, Unanswered without any."""
-        metadata = call_metadata(keys.new_request_id(), self._api_key)
-        try:
-            return getattr(self._stub, rpc)(request, timeout=CALL_S, metadata=metadata)
-        except grpc.RpcError as error:
-            raise _words(errors.from_rpc_error(error)) from None
-
-    def pages(self, rpc: str, request: Any, field: str) -> list[Any]:
-        """What all pages of a list hold. Raises StackError."""
-        found: list[Any] = []
-        for _ in range(PAGES_MAX):
-            page = self.call(rpc, request)
-            found.extend(getattr(page, field))
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                break
-        return found
 
     def model(self, name: str) -> pb.Model:
         """One model. Raises StackError."""
@@ -102,19 +70,10 @@ def connect(as_name: str | None = None) -> Iterator[Registry]:
 
     Raises StackError when no stack runs or there is no such key.
     """
-    home = Home.find()
-    running = up.require(home)
-    key = keys.read(keys.client(home, as_name)) if as_name else running.api_key
+    home, running, key = caller(as_name)
     replicas = [f"unix:{home.socket(name)}" for name in running.plan.replicas()]
     with Registry(running.mesh_address, key, replicas) as registry:
         yield registry
-
-
-def plain(message: Message) -> dict[str, Any]:
-    """A message as the HTTP API gives it."""
-    from gateway.registry.messages import to_json  # brings JSON Schema, which words do without
-
-    return to_json(message)
 
 
 def split(text: str) -> tuple[str, str]:
@@ -165,21 +124,3 @@ def _loaded(address: str) -> Sequence[serving_pb.LoadedModel]:
             if not request.page_token:
                 break
     return found
-
-
-_AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-_MENDS = {grpc.StatusCode.ABORTED: "Look at what is there now: ./parley models list"}
-_NONE_HERE = (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNKNOWN)
-
-
-def _words(error: errors.ParleyError) -> StackError:
-    if error.code in _AWAY:
-        words = error.message if errors.is_ours(error) else "The registry does not answer."
-        return Unanswered(words, mend="See: ./parley status")
-    if errors.is_ours(error):
-        return StackError(error.message, mend=_MENDS.get(error.code, ""))
-    if error.reason in {code.name for code in _NONE_HERE}:
-        return StackError("This Parley has no registry.", mend="Start one with: ./parley up")
-    return StackError(
-        f"The registry could not be asked ({error.reason}).", mend="See: ./parley status"
-    )

@@ -65,6 +65,12 @@ class Running:
         return f"http://{LOOPBACK}:{plan.ports.mlflow}" if plan.has("mlflow") else ""
 
     @property
+    def airflow_url(self) -> str:
+        """Airflow's page, which asks for a name and a password; empty without one here."""
+        plan = self.plan
+        return f"http://{LOOPBACK}:{plan.ports.airflow}" if plan.has("airflow-api") else ""
+
+    @property
     def mesh_address(self) -> str:
         """Where gRPC clients go."""
         return f"{LOOPBACK}:{self.plan.ports.mesh}"
@@ -80,6 +86,7 @@ def start(
     replicas: int = 1,
     model_dir: Path | None = None,
     ports: Ports | None = None,
+    jobs: bool = False,
     progress: Narrator = SILENT,
 ) -> Running:
     """Starts a stack and waits until it answers; gives the running one when there is one.
@@ -89,12 +96,13 @@ def start(
         model_dir: the one model to serve, without stores and registry; by default there are both,
             and the registry says what is served.
         ports: loopback ports; picked when None.
+        jobs: whether Airflow is started too. It is not waited for.
 
     Raises StackError when something fails or is interrupted; all that was started is stopped then.
     """
 
     def make_plan() -> Plan:
-        return prepare(home, replicas, model_dir, ports, progress)
+        return prepare(home, replicas, model_dir, ports, progress, jobs=jobs)
 
     def meanwhile(planned: Plan, wave: int) -> None:
         # Envoy's many messages take seconds to import: time that MLflow or replicas need anyway.
@@ -137,6 +145,8 @@ def prepare(
     model_dir: Path | None = None,
     named: Ports | None = None,
     progress: Narrator = SILENT,
+    *,
+    jobs: bool = False,
 ) -> Plan:
     """Makes the secrets and, without `model_dir`, the stores' files; plans the stack. Starts
     nothing."""
@@ -153,12 +163,16 @@ def prepare(
     )
     if model_dir:
         return build()
+    from stack.jobs import life as works
     from stack.stores import life, own  # they bring packages that no other command waits for
 
     mine = own.read(home)
     life.prepare(home, mine, progress)
     return build(
-        backing=life.programs(home, picked, mine),
+        backing=(
+            *life.programs(home, picked, mine),
+            *works.programs(home, picked, mine, jobs, progress),
+        ),
         traces=life.traces(home, picked, mine),
         memory_gib=psutil.virtual_memory().total * ENGINES_SHARE / 2**30,
     )
@@ -176,7 +190,7 @@ def _start_plan(planned: Plan, progress: Narrator, meanwhile: Step, when_ready: 
             for program in wave:
                 supervisor.start(program.name)
             meanwhile(planned, wave[0].wave)
-            for program in wave:
+            for program in (one for one in wave if one.awaited):
                 readiness.wait(planned, program, supervisor, progress)
                 progress.done(program.name, f"ready in {time.monotonic() - began:.1f} s")
             when_ready(planned, wave[0].wave)

@@ -4,6 +4,8 @@ import { copyButton, iconButton } from "./controls.ts";
 import { h } from "./dom.ts";
 import type { FailureNote } from "./failure.ts";
 import { mark } from "./icons.ts";
+import type { Opinion } from "./opinion.ts";
+import { OpinionView } from "./opinion-view.ts";
 import { Prose } from "./prose.ts";
 import { figures } from "./readout.ts";
 
@@ -12,6 +14,8 @@ export interface TurnActions {
   regenerate(): void;
   edit(): void;
   show(turnId: string, index: number): void;
+  /** Sends what the person thinks of an answer. Throws Failure when it was not taken. */
+  opine(turnId: string, answerId: string, opinion: Opinion): Promise<void>;
 }
 
 /** Where a turn stands: only the last can be regenerated, and none while the model is at work. */
@@ -34,6 +38,7 @@ export class AnswerView {
   readonly #copy: HTMLButtonElement;
   readonly #again: HTMLButtonElement;
   readonly #switcher: Switcher;
+  readonly #opinion: OpinionView;
   #answer?: Answer;
   #failureShown?: FailureNote;
   #retryShown = false;
@@ -45,10 +50,12 @@ export class AnswerView {
     this.#copy = copyButton("Copy answer", () => this.#answer?.text ?? "");
     this.#again = iconButton("again", "Answer again", () => actions.regenerate());
     this.#switcher = new Switcher((index) => actions.show(turnId, index));
+    this.#opinion = new OpinionView((answer, opinion) => actions.opine(turnId, answer.id, opinion));
     const tools = h("div", { class: "tools" }, this.#switcher.element, this.#copy, this.#again);
+    tools.append(...this.#opinion.buttons);
     const foot = h("div", { class: "foot" }, tools, this.#readout);
     const heading = h("h2", { class: "unseen" }, "Parley answered");
-    const parts = [this.#waiting, this.#prose.element, this.#failure, foot];
+    const parts = [this.#waiting, this.#prose.element, this.#failure, foot, this.#opinion.panel];
     const body = h("div", { class: "body" }, ...parts);
     this.element = h("div", { class: "answer" }, heading, mark(), body);
   }
@@ -63,6 +70,7 @@ export class AnswerView {
     this.#copy.hidden = open || !answer.text;
     this.#again.hidden = !standing.last || standing.busy || answer.state === "failed";
     this.#switcher.update(turn, standing.busy);
+    this.#opinion.update(answer, !open && Boolean(answer.text && answer.responseId));
     this.#readout.hidden = open;
     if (!open) this.#readout.replaceChildren(...readoutItems(answer));
   }

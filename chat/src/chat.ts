@@ -3,7 +3,7 @@
  *
  * Knows no elements: the network, the clock and the frame scheduler are handed in.
  */
-import type { CompletionEvent, ServerTimings, Usage } from "./completion.ts";
+import type { CompletionEvent, ServerTimings, TextEvent, Usage } from "./completion.ts";
 import {
   alternative,
   asked,
@@ -12,6 +12,7 @@ import {
   freshAnswer,
   isOpen,
   lastTurn,
+  opined,
   requestMessages,
   shown,
   withoutLastTurn,
@@ -19,6 +20,7 @@ import {
   type Conversation,
 } from "./conversation.ts";
 import { Failure } from "./failure.ts";
+import type { Opinion } from "./opinion.ts";
 import { Stopwatch } from "./readout.ts";
 import type { CompletionRequest } from "./stream.ts";
 
@@ -93,6 +95,11 @@ export class Chat {
     if (!this.busy) this.#set(shown(this.conversation_, turnId, index), true);
   }
 
+  /** Keeps what the person has sent about an answer. */
+  opine(turnId: string, answerId: string, opinion: Opinion): void {
+    this.#set(opined(this.conversation_, turnId, answerId, opinion), !this.busy);
+  }
+
   /** Stops, and begins an empty conversation. */
   clear(): void {
     this.stop();
@@ -101,7 +108,8 @@ export class Chat {
   }
 
   #fresh(): Answer {
-    return freshAnswer(this.world.newId(), this.world.preferences().model);
+    const { model, systemPrompt } = this.world.preferences();
+    return freshAnswer(this.world.newId(), model, systemPrompt);
   }
 
   async #run(conversation: Conversation, answer: Answer): Promise<void> {
@@ -137,6 +145,7 @@ class Intake {
   #pending = "";
   #chars = 0;
   #model = "";
+  #responseId?: string;
   #finish = "stop";
   #usage?: Usage;
   #timings?: ServerTimings;
@@ -178,14 +187,15 @@ class Intake {
       this.#usage = event.usage;
       this.#timings = event.timings;
     }
-    if (event.kind === "text") this.#takeText(event.text, event.model);
+    if (event.kind === "text") this.#takeText(event);
   }
 
-  #takeText(text: string, model: string): void {
+  #takeText({ text, model, id }: TextEvent): void {
     this.#watch.text(this.world.now_ms());
     this.#pending += text;
     this.#chars += text.length;
     this.#model ||= model;
+    this.#responseId ??= id;
     if (this.#chars > ANSWER_CHARS_MAX) throw Failure.tooLong();
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -199,6 +209,7 @@ class Intake {
   #taken(): Change {
     const text = this.#pending;
     const model = this.#model;
+    const responseId = this.#responseId;
     this.#pending = "";
     if (!text) return (answer) => answer;
     return (answer) => ({
@@ -206,6 +217,7 @@ class Intake {
       state: "streaming",
       text: answer.text + text,
       model: model || answer.model,
+      responseId,
     });
   }
 

@@ -20,12 +20,21 @@ export interface ServerTimings {
   readonly model_version?: string;
 }
 
+/** The next piece of an answer, and the server's name for the answer. */
+export interface TextEvent {
+  readonly kind: "text";
+  readonly text: string;
+  readonly model: string;
+  readonly id?: string;
+}
+
 export type CompletionEvent =
-  | { readonly kind: "text"; readonly text: string; readonly model: string }
+  | TextEvent
   | { readonly kind: "finish"; readonly reason: string }
   | { readonly kind: "usage"; readonly usage: Usage; readonly timings?: ServerTimings };
 
 interface Chunk {
+  readonly id?: string;
   readonly model?: string;
   readonly choices?: readonly {
     readonly delta?: { readonly content?: string | null };
@@ -62,7 +71,7 @@ export async function* events(
 function* eventsOf(chunk: Chunk): Generator<CompletionEvent> {
   const choice = chunk.choices?.[0];
   const text = choice?.delta?.content;
-  if (text) yield { kind: "text", text, model: chunk.model ?? "" };
+  if (text) yield { kind: "text", text, model: chunk.model ?? "", id: chunk.id };
   if (choice?.finish_reason) yield { kind: "finish", reason: choice.finish_reason };
   if (chunk.usage) yield { kind: "usage", usage: chunk.usage, timings: chunk.parley };
 }

@@ -4,6 +4,7 @@
  * Pure: knows no clock, no network, no storage and no elements; ids are given by the caller.
  */
 import type { FailureNote } from "./failure.ts";
+import type { Opinion } from "./opinion.ts";
 import type { Readout } from "./readout.ts";
 import type { Message } from "./stream.ts";
 
@@ -17,6 +18,12 @@ export interface Answer {
   readonly state: AnswerState;
   readonly readout?: Readout;
   readonly failure?: FailureNote;
+  /** The server's name for the answer, which feedback is given on; absent before the first word. */
+  readonly responseId?: string;
+  /** What the model was told first, when it was asked; absent when nothing. */
+  readonly systemPrompt?: string;
+  /** What the person has sent about it; absent before they did. */
+  readonly opinion?: Opinion;
 }
 
 /** One message of the person and the alternatives that answered it. */
@@ -34,8 +41,9 @@ export interface Conversation {
 
 export const EMPTY: Conversation = { turns: [] };
 
-export function freshAnswer(id: string, model: string): Answer {
-  return { id, model, text: "", state: "waiting" };
+export function freshAnswer(id: string, model: string, systemPrompt = ""): Answer {
+  const answer: Answer = { id, model, text: "", state: "waiting" };
+  return systemPrompt.trim() ? { ...answer, systemPrompt } : answer;
 }
 
 /** The conversation with one more question, to be answered by `answer`. */
@@ -79,6 +87,19 @@ export function changeAnswer(
   return changeLast(conversation, (turn) => ({
     ...turn,
     answers: turn.answers.map((answer) => (answer.id === answerId ? change(answer) : answer)),
+  }));
+}
+
+/** An answer of any turn with what the person thinks of it. */
+export function opined(
+  conversation: Conversation,
+  turnId: string,
+  answerId: string,
+  opinion: Opinion,
+): Conversation {
+  return changeTurn(conversation, turnId, (turn) => ({
+    ...turn,
+    answers: turn.answers.map((one) => (one.id === answerId ? { ...one, opinion } : one)),
   }));
 }
 

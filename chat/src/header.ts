@@ -8,6 +8,7 @@ export interface HeaderActions {
   choose(model: string): void;
   fresh(): void;
   settings(): void;
+  jobs(): void;
   help(): void;
 }
 
@@ -24,7 +25,8 @@ export class Header {
     fresh.classList.add("wordy");
     fresh.append(h("span", {}, "New chat"));
     const settings = iconButton("settings", "Settings of this chat", actions.settings);
-    this.#controls = h("div", { class: "controls" }, fresh, settings);
+    const jobs = iconButton("jobs", "Jobs", actions.jobs);
+    this.#controls = h("div", { class: "controls" }, fresh, settings, jobs);
     const page = h("div", { class: "controls" }, themeButton());
     page.append(iconButton("help", "Keys (?)", actions.help));
     const brand = h("h1", { class: "brand", "aria-label": "Parley" }, mark(), wordmark());

@@ -5,8 +5,11 @@ import { Composer } from "./composer.ts";
 import { lastTurn, type Conversation } from "./conversation.ts";
 import { h } from "./dom.ts";
 import { Failure } from "./failure.ts";
+import { sendFeedback } from "./feedback.ts";
 import { Header } from "./header.ts";
+import { JobsView } from "./jobs-view.ts";
 import { helpDialog, listen } from "./keys.ts";
+import { feedbackRequest, type Opinion } from "./opinion.ts";
 import { Settings } from "./settings.ts";
 import { SignIn } from "./sign-in.ts";
 import { loadConversation, loadPreferences, saveConversation, savePreferences } from "./storage.ts";
@@ -28,6 +31,7 @@ class Page {
   readonly #announcer = new Announcer();
   readonly #help = helpDialog();
   readonly #settings = new Settings((sampling) => this.#prefer(sampling));
+  readonly #jobs = new JobsView();
   readonly #signIn = new SignIn((token) => this.#enter(token));
   readonly #notice = h("div", { class: "notice", role: "status" });
   readonly #welcome = welcome((question) => this.#send(question, false));
@@ -35,6 +39,7 @@ class Page {
     choose: (model) => this.#prefer({ model }),
     fresh: () => this.#fresh(),
     settings: () => this.#settings.open(this.#preferences),
+    jobs: () => this.#jobs.open(),
     help: () => this.#help.showModal(),
   });
   readonly #composer = new Composer({
@@ -45,6 +50,7 @@ class Page {
     regenerate: () => this.#regenerate(),
     edit: () => this.#edit(),
     show: (turnId, index) => this.#chat.show(turnId, index),
+    opine: (turnId, answerId, opinion) => this.#opine(turnId, answerId, opinion),
   });
   readonly #chat = new Chat(
     {
@@ -66,7 +72,7 @@ class Page {
     this.#foot.append(this.#transcript.toFoot, this.#notice, this.#composer.element, hint);
     this.#main.append(this.#transcript.element, this.#welcome, this.#signIn.element, this.#foot);
     document.body.append(this.#header.element, this.#main, this.#announcer.element);
-    document.body.append(this.#settings.element, this.#help);
+    document.body.append(this.#settings.element, this.#jobs.element, this.#help);
     listen({
       escape: () => this.#escape(),
       editLast: () => this.#edit(),
@@ -144,6 +150,19 @@ class Page {
   #edit(): void {
     const turn = lastTurn(this.#chat.conversation);
     if (turn && !this.#chat.busy) this.#composer.edit(turn.question);
+  }
+
+  async #opine(turnId: string, answerId: string, opinion: Opinion): Promise<void> {
+    const request = feedbackRequest(this.#chat.conversation, turnId, answerId, opinion);
+    if (!request) return;
+    try {
+      await sendFeedback(request);
+    } catch (cause) {
+      if (cause instanceof Failure && cause.signedOut) this.#askToSignIn();
+      throw cause;
+    }
+    this.#chat.opine(turnId, answerId, opinion);
+    this.#announcer.say("Your feedback was sent.");
   }
 
   #escape(): void {

@@ -6,6 +6,7 @@
 import type { Preferences } from "./chat.ts";
 import { isOpen, type Answer, type Conversation, type Turn } from "./conversation.ts";
 import { INTERRUPTED } from "./failure.ts";
+import type { Opinion } from "./opinion.ts";
 
 /** Bound on the stored conversation, in characters; browsers give a page about five million. */
 export const STORED_CHARS_MAX = 1_000_000;
@@ -99,8 +100,24 @@ function isAnswer(value: unknown): value is Answer {
     typeof value.text === "string" &&
     STATES.includes(value.state) &&
     (value.failure === undefined || isRecord(value.failure)) &&
-    (value.readout === undefined || isRecord(value.readout))
+    (value.readout === undefined || isRecord(value.readout)) &&
+    isTextOrNone(value.responseId) &&
+    isTextOrNone(value.systemPrompt) &&
+    (value.opinion === undefined || isOpinion(value.opinion))
   );
+}
+
+function isOpinion(value: unknown): value is Opinion {
+  return (
+    isRecord(value) &&
+    (value.rating === "good" || value.rating === "bad") &&
+    typeof value.correction === "string" &&
+    typeof value.reason === "string"
+  );
+}
+
+function isTextOrNone(value: unknown): boolean {
+  return value === undefined || typeof value === "string";
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

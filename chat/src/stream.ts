@@ -29,7 +29,7 @@ export interface CompletionRequest {
 
 /** The ids of the models that can be asked. Throws Failure, `signedOut` without a session. */
 export async function fetchModels(): Promise<string[]> {
-  const response = await small("/v1/models", {});
+  const response = await fetchSmall("/v1/models", {});
   if (!response.ok) throw await refusal(response);
   const body = (await response.json()) as { data?: { id?: unknown }[] };
   return (body.data ?? []).map((model) => model.id).filter((id) => typeof id === "string");
@@ -38,7 +38,7 @@ export async function fetchModels(): Promise<string[]> {
 /** Trades a one-time token for the session cookie. False: it was not accepted. */
 export async function signIn(token: string): Promise<boolean> {
   const form = new URLSearchParams({ token });
-  const response = await small("/login", { method: "POST", body: form });
+  const response = await fetchSmall("/login", { method: "POST", body: form });
   if (response.status === 401) return false;
   if (!response.ok) throw await refusal(response);
   return true;
@@ -98,7 +98,8 @@ async function* payloads(
   }
 }
 
-async function small(path: string, init: RequestInit): Promise<Response> {
+/** One small request with its deadline. Throws Failure when nothing answers. */
+export async function fetchSmall(path: string, init: RequestInit): Promise<Response> {
   const signal = AbortSignal.timeout(SMALL_DEADLINE_S * 1000);
   return fetch(path, { ...init, signal }).catch((cause) => reachable(cause, signal));
 }

@@ -70,8 +70,12 @@ def build_bootstrap(topology: Topology) -> str:
 
     Raises ValueError for an address that is neither `unix:/path` nor `ip:port`.
     """
-    has_registry = bool(topology.registry_address)
-    routes = mesh_routes(SERVING, topology.limits, registry=has_registry)
+    routes = mesh_routes(
+        SERVING,
+        topology.limits,
+        registry=bool(topology.registry_address),
+        jobs=bool(topology.jobs_address),
+    )
     listeners = [edge_listener(topology), mesh_listener(topology, routes), stats_listener(topology)]
     if topology.mlflow_address:
         listeners.append(mlflow_listener(topology))

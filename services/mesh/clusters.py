@@ -39,6 +39,8 @@ from envoy_data_plane.google.protobuf import Any
 from services.mesh.routes import (
     ADMIN,
     GATEWAY,
+    JOBS,
+    JOBS_SERVICES,
     MLFLOW,
     REGISTRY,
     REGISTRY_SERVICE,
@@ -83,9 +85,9 @@ def serving_cluster(name: str, replicas: tuple[Replica, ...], limits: Limits) ->
     return cluster
 
 
-def registry_cluster(address: str, limits: Limits) -> Cluster:
-    """The registry, over HTTP/2. While it is not healthy a call fails at once."""
-    return _grpc_cluster(REGISTRY, (Replica(REGISTRY, address),), REGISTRY_SERVICE, limits)
+def service_cluster(name: str, address: str, service: str, limits: Limits) -> Cluster:
+    """A service with one server, over HTTP/2. While it is not healthy a call fails at once."""
+    return _grpc_cluster(name, (Replica(name, address),), service, limits)
 
 
 def admin_cluster(topology: Topology) -> Cluster:
@@ -105,7 +107,10 @@ def static_clusters(topology: Topology) -> list[Cluster]:
         admin_cluster(topology),
     ]
     if topology.registry_address:
-        clusters.append(registry_cluster(topology.registry_address, limits))
+        found = service_cluster(REGISTRY, topology.registry_address, REGISTRY_SERVICE, limits)
+        clusters.append(found)
+    if topology.jobs_address:
+        clusters.append(service_cluster(JOBS, topology.jobs_address, JOBS_SERVICES[0], limits))
     if topology.mlflow_address:
         clusters.append(http_cluster(MLFLOW, topology.mlflow_address, limits))
     return clusters

@@ -129,7 +129,8 @@ MESH_MESSAGES = {
     401: "no valid key came with the call; send metadata 'authorization: Bearer KEY' "
     "(`./parley status` shows the file that holds it)",
     404: "this listener has no such service; it serves parley.serving.v1.ModelServing, "
-    "parley.registry.v1.Registry where there is one, reflection and health",
+    "parley.registry.v1.Registry, parley.jobs.v1.Jobs and .Feedback where there are such, "
+    "reflection and health",
     503: "no server could take the call (%LOCAL_REPLY_BODY%); `./parley status` shows them",
 }
 

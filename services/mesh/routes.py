@@ -27,6 +27,7 @@ GATEWAY = "gateway"
 SERVING = "serving"
 ADMIN = "admin"
 REGISTRY = "registry"
+JOBS = "jobs"
 MLFLOW = "mlflow"
 # A browser says which page asks, in one of these; programs send neither. The page's cookie must not
 # serve other pages, and those of this machine's other ports are no better.
@@ -40,9 +41,12 @@ PUBLIC_FOLDER = "/assets"
 CHAT_PATHS = ("/v1/chat/completions", "/v1/completions")
 MODELS = "/v1/models"
 API = "/api/v1"
+JOB_EVENTS = "/api/v1/jobs/[^/]+/events"
+DATASETS = "/api/v1/datasets"
 STATS_PATHS = ("/ready", "/stats/prometheus")
 SERVING_SERVICE = "parley.serving.v1.ModelServing"
 REGISTRY_SERVICE = "parley.registry.v1.Registry"
+JOBS_SERVICES = ("parley.jobs.v1.Jobs", "parley.jobs.v1.Feedback")
 MESH_SERVICES = (
     SERVING_SERVICE,
     "grpc.reflection.v1.ServerReflection",
@@ -58,10 +62,13 @@ def edge_routes(limits: Limits) -> RouteConfiguration:
         _refuse(403, RouteMatch(prefix="/", headers=_not("origin", OUR_ORIGIN))),
         _refuse(403, RouteMatch(path_separated_prefix="/v1", headers=_not(FETCH_SITE, OUR_SITE))),
         _refuse(403, RouteMatch(path_separated_prefix="/api", headers=_not(FETCH_SITE, OUR_SITE))),
+        _refuse(413, _too_large(limits.dataset_bytes_max, path=DATASETS)),
+        _upload(RouteMatch(path=DATASETS), limits),
         _refuse(413, _too_large(limits.request_bytes_max)),
         *(_public(RouteMatch(path=path), limits) for path in PUBLIC_PATHS),
         _public(RouteMatch(path_separated_prefix=PUBLIC_FOLDER), limits),
         *(_stream(RouteMatch(path=path), GATEWAY, limits) for path in CHAT_PATHS),
+        _stream(RouteMatch(safe_regex=RegexMatcher(regex=JOB_EVENTS)), GATEWAY, limits),
         _answer(RouteMatch(path_separated_prefix=MODELS), limits),
         _answer(RouteMatch(path_separated_prefix=API), limits),
         _refuse(404, RouteMatch(prefix="/")),
@@ -69,12 +76,16 @@ def edge_routes(limits: Limits) -> RouteConfiguration:
     return _own_host("edge", routes)
 
 
-def mesh_routes(cluster: str, limits: Limits, *, registry: bool = False) -> RouteConfiguration:
-    """Routes of the mesh listener: the serving services go to `cluster`, the registry's to its own
-    where there is one, others are UNIMPLEMENTED."""
+def mesh_routes(
+    cluster: str, limits: Limits, *, registry: bool = False, jobs: bool = False
+) -> RouteConfiguration:
+    """Routes of the mesh listener: the serving services go to `cluster`, the registry's and the
+    jobs' to their own where there are such, others are UNIMPLEMENTED."""
     homes = dict.fromkeys(MESH_SERVICES, cluster)
     if registry:
         homes[REGISTRY_SERVICE] = REGISTRY
+    if jobs:
+        homes.update(dict.fromkeys(JOBS_SERVICES, JOBS))
     routes = [
         _stream(RouteMatch(prefix=f"/{service}/"), home, limits) for service, home in homes.items()
     ]
@@ -128,6 +139,11 @@ def _answer(match: RouteMatch, limits: Limits) -> Route:
     return Route(match=match, route=action)
 
 
+def _upload(match: RouteMatch, limits: Limits) -> Route:
+    action = RouteAction(cluster=GATEWAY, timeout=seconds(limits.dataset_s))
+    return Route(match=match, route=action)
+
+
 def _stream(match: RouteMatch, cluster: str, limits: Limits) -> Route:
     action = RouteAction(
         cluster=cluster,
@@ -167,10 +183,13 @@ def _other_than(header: str, value: str) -> HeaderMatcher:
     )
 
 
-def _too_large(bytes_max: int) -> RouteMatch:
+def _too_large(bytes_max: int, path: str = "") -> RouteMatch:
     """A body whose declared length is over the bound; the facade counts one without a length."""
     over = Int64Range(start=bytes_max + 1, end=INT64_MAX)
-    return RouteMatch(prefix="/", headers=[HeaderMatcher(name="content-length", range_match=over)])
+    headers = [HeaderMatcher(name="content-length", range_match=over)]
+    return (
+        RouteMatch(path=path, headers=headers) if path else RouteMatch(prefix="/", headers=headers)
+    )
 
 
 def _without_key() -> dict[str, Any]:

@@ -33,6 +33,8 @@ class Limits:
     headers_s: float = 10
     body_s: float = 60
     answer_s: float = 15  # of routes that do not generate
+    dataset_bytes_max: int = 64 << 20
+    dataset_s: float = 120  # its upload and its check
     mlflow_request_bytes_max: int = 32 << 20  # a batch of traces or metrics
     mlflow_answer_s: float = 60
     # Between two bytes of an answer. An answer that is not streamed is silent until its end, and
@@ -49,8 +51,8 @@ class Topology:
     Ports are of 127.0.0.1. `admin_address` is a `unix:/path` in a folder that only its owner may
     enter, for Envoy's admin shows the keys. `edge_clients` and `mesh_clients` map a client's name,
     as logs show it, to its key; `page_key` is what the page's cookie holds. Replicas' names differ.
-    The registry and MLflow are left out where their addresses are empty; MLflow has a listener of
-    its own, which takes the keys of the edge.
+    The registry, the jobs' service and MLflow are left out where their addresses are empty; MLflow
+    has a listener of its own, which takes the keys of the edge.
 
     Raises ValueError naming what is wrong.
     """
@@ -65,6 +67,7 @@ class Topology:
     mesh_clients: Mapping[str, str] = field(repr=False)
     page_key: str = field(repr=False)
     registry_address: str = ""
+    jobs_address: str = ""
     mlflow_address: str = ""
     mlflow_port: int = 0
     limits: Limits = Limits()

@@ -4,14 +4,27 @@ from typing import Any
 
 import uvloop
 
-from services.registry import failpoints, imports, process, s3_credentials
+from services.objects import s3_credentials
+from services.objects.object_store import S3ObjectStore
+from services.registry import failpoints, imports, process
 from services.registry.importing.importer import Importing
 from services.registry.model import Version
-from services.registry.object_store import S3ObjectStore
 from services.registry.registering import Registrar, Registration
 from services.registry.settings import Settings
-from services.registry.store import Store
 from services.rpc import logs, metrics, settings
+from services.rpc.store import Store
+
+
+class Register:
+    """The registrar, as the importer asks it."""
+
+    def __init__(self, registrar: Registrar) -> None:
+        self.find = registrar.find
+        self._register = registrar.register
+
+    async def __call__(self, **fields: Any) -> Version:
+        """Makes a version."""
+        return await self._register(Registration(**fields))
 
 
 async def main(chosen: Settings) -> None:
@@ -25,10 +38,7 @@ async def main(chosen: Settings) -> None:
     )
 
     def make_importer(store: Store, registrar: Registrar) -> Importing:
-        async def register(**fields: Any) -> Version:
-            return await registrar.register(Registration(**fields))
-
-        return Importing(chosen, store, imports, register, objects)
+        return Importing(chosen, store, imports, Register(registrar), objects)
 
     await process.serve(chosen, objects, make_importer)
     objects.close()

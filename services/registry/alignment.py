@@ -1,5 +1,5 @@
-"""Makes MLflow follow our rows: its alias "champion" names the version that ours does, and what is
-deleted here is deleted there.
+"""Makes MLflow follow our rows: its alias "champion" names the version that ours does, what is
+recorded of a version is a tag there, and what is deleted here is deleted there.
 
 The row is the truth and is committed first; MLflow has no compare-and-swap. One alignment at a
 time, each from the newest row, so that a slow one never undoes a later one.
@@ -9,12 +9,12 @@ import asyncio
 
 import structlog
 
-from services.registry import catalog
+from services.registry import catalog, evaluations
 from services.registry.failpoints import Point, reach
-from services.registry.mlflow_adapter import Mlflow
+from services.registry.mlflow_adapter import Mlflow, evaluation_tag
 from services.registry.model import CHAMPION
-from services.registry.store import Store
 from services.rpc.errors import FailedPrecondition, ParleyError
+from services.rpc.store import Store
 
 log = structlog.get_logger()
 
@@ -49,6 +49,22 @@ class Alignment:
                 reason="VERSION_MISSING",
                 metadata={"model": name, "version": str(number)},
             )
+
+    async def align_evaluation(self, name: str, number: int, digest: str) -> None:
+        """Tags MLflow's version with what is recorded of it on one dataset."""
+        async with self._one:
+            metrics = await self._store.run(
+                lambda tx: evaluations.find_metrics(tx, name, number, digest)
+            )
+            if metrics:
+                await self._mlflow.set_tag(name, number, *evaluation_tag(digest, metrics))
+
+    async def try_evaluation(self, name: str, number: int, digest: str) -> None:
+        """The same after it is committed: a failure is left to the reconciler."""
+        try:
+            await self.align_evaluation(name, number, digest)
+        except ParleyError as error:
+            log.warning("evaluation not tagged", model=name, number=number, reason=error.reason)
 
     async def try_delete(self, name: str, number: int) -> None:
         """Deletes a version in MLflow; a failure is left to the reconciler."""

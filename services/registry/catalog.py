@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from services.registry import evaluations
 from services.registry.model import Model, Policy, Promotion, PromotionState, Version, VersionState
 from services.registry.rows import from_policy, from_traffic, to_model, to_promotion, to_version
 from services.registry.tables import MODELS, PROMOTIONS, VERSIONS
@@ -98,9 +99,7 @@ async def list_versions(
     return await _versions(tx, *wanted, count=count)
 
 
-async def list_states(
-    tx: AsyncConnection, model: str
-) -> tuple[dict[int, VersionState], set[str]]:
+async def list_states(tx: AsyncConnection, model: str) -> tuple[dict[int, VersionState], set[str]]:
     """Lists the state of each of a model's versions by number, and the ids of the pending ones."""
     asked = sa.select(VERSIONS.c.id, VERSIONS.c.number, VERSIONS.c.state)
     rows = (await tx.execute(asked.where(VERSIONS.c.model == model))).all()
@@ -187,6 +186,6 @@ async def _versions(
     tx: AsyncConnection, *wanted: sa.ColumnElement[Any], count: int | None = None
 ) -> list[Version]:
     is_champion = (MODELS.c.champion == VERSIONS.c.number).label("is_champion")
-    asked = sa.select(VERSIONS, is_champion).join(MODELS).where(*wanted)
+    asked = sa.select(VERSIONS, is_champion, evaluations.OF_VERSION).join(MODELS).where(*wanted)
     asked = asked.order_by(VERSIONS.c.model, VERSIONS.c.number.desc()).limit(count)
     return [to_version(row) for row in (await tx.execute(asked)).mappings()]

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registry import audit, catalog, rules
+from services.registry import audit, catalog, evaluations, rules
 from services.registry.model import (
     Act,
+    Evaluation,
     Model,
     Policy,
     Promotion,
@@ -133,6 +134,26 @@ async def set_traffic(
     await catalog.save_model(tx, changed)
     act = wish.act("traffic", name, before=_deployed(model), after=_deployed(changed))
     return changed, await audit.record(tx, act)
+
+
+async def record_evaluation(
+    tx: AsyncConnection, wish: Wish, name: str, number: int, evaluation: Evaluation
+) -> Version:
+    """Records how a version did on one more dataset; returns the version."""
+    await catalog.get_model(tx, name, lock=True)
+    rules.check_ready(await catalog.get_version(tx, name, number))
+    digest, metrics = evaluation.evaluation_digest, evaluation.metrics
+    before = await evaluations.find_metrics(tx, name, number, digest)
+    await evaluations.save(tx, name, number, evaluation)
+    act = wish.act(
+        "evaluate",
+        name,
+        number,
+        before={"evaluation_digest": digest, "metrics": before} if before else {},
+        after={"evaluation_digest": digest, "metrics": metrics},
+    )
+    await audit.record(tx, act)
+    return await catalog.get_version(tx, name, number)
 
 
 async def delete(tx: AsyncConnection, wish: Wish, name: str, number: int) -> Version:

@@ -3,10 +3,12 @@
 `PARLEY_REGISTRY_FAIL_AT` names one; nothing is armed otherwise.
 """
 
-import os
 from enum import StrEnum
 
-EXIT_FAILED = 70
+from services.rpc import failpoints
+from services.rpc.failpoints import EXIT_FAILED, reach
+
+__all__ = ["EXIT_FAILED", "Point", "arm", "reach"]
 
 
 class Point(StrEnum):
@@ -26,20 +28,9 @@ class Point(StrEnum):
     MIGRATION_UNCOMMITTED = "migration-uncommitted"
 
 
-_armed: set[Point] = set()
-
-
 def arm(name: str) -> None:
     """Makes the process end when it reaches the point `name`; an empty name arms none.
 
     Raises ValueError when there is no such point.
     """
-    _armed.clear()
-    if name:
-        _armed.add(Point(name))
-
-
-def reach(point: Point) -> None:
-    """Ends the process at once, as a crash would, when `point` is armed."""
-    if point in _armed:
-        os._exit(EXIT_FAILED)
+    failpoints.arm(name, Point)

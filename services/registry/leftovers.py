@@ -12,8 +12,8 @@ from services.registry import audit, imports
 from services.registry.mlflow_adapter import Mlflow
 from services.registry.model import PARLEY, Act, Drift, ImportState, VersionState
 from services.registry.objects import ENGINES, MODELS, Objects
-from services.registry.store import Store
 from services.registry.tables import IMPORTS, VERSIONS
+from services.rpc.store import Store
 
 PENDING_AGE_MAX = timedelta(minutes=15)
 BATCH = 8

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -10,6 +11,7 @@ from parley.registry.v1 import registry_pb2 as pb
 from services.registry.model import (
     AuditEntry,
     Drift,
+    Evaluation,
     Evidence,
     File,
     Gate,
@@ -68,16 +70,19 @@ def to_traffic(message: pb.Traffic) -> Traffic:
 
 def to_evidence(message: pb.Evidence) -> Evidence:
     """Reads evidence; raises InvalidArgument when a metric is not a finite number."""
-    for name, value in message.metrics.items():
-        if not math.isfinite(value):
-            raise _invalid("evidence.metrics", f"Metric {name!r} is not a finite number.")
     return Evidence(
-        metrics=dict(message.metrics),
+        metrics=_to_metrics("evidence.metrics", message.metrics),
         dataset_digest=message.dataset_digest,
         evaluation_digest=message.evaluation_digest,
         run_id=message.run_id,
         wandb_run=message.wandb_run,
     )
+
+
+def to_evaluation(request: pb.RecordEvaluationRequest, principal: str) -> Evaluation:
+    """Reads an evaluation; raises InvalidArgument as `to_evidence` does."""
+    metrics = _to_metrics("metrics", request.metrics)
+    return Evaluation(request.evaluation_digest, metrics, recorded_by=principal)
 
 
 def to_import(request: pb.ImportModelRequest, principal: str) -> Import:
@@ -125,6 +130,7 @@ def from_version(version: Version) -> pb.ModelVersion:
         create_time=_from_time(version.create_time),
         created_by=version.created_by,
         source=version.source,
+        evaluations=[_from_evaluation(one) for one in version.evaluations],
     )
 
 
@@ -238,6 +244,24 @@ def _from_evidence(evidence: Evidence) -> pb.Evidence:
         run_id=evidence.run_id,
         wandb_run=evidence.wandb_run,
     )
+
+
+def _from_evaluation(evaluation: Evaluation) -> pb.Evaluation:
+    return pb.Evaluation(
+        evaluation_digest=evaluation.evaluation_digest,
+        metrics=evaluation.metrics,
+        time=_from_time(evaluation.time),
+        recorded_by=evaluation.recorded_by,
+    )
+
+
+def _to_metrics(field: str, metrics: Mapping[str, float]) -> dict[str, float]:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise _invalid(field, f"Metric {name!r} is not a finite number.")
+        if "\0" in name:
+            raise _invalid(field, f"Metric {name!r} has a name that cannot be stored.")
+    return dict(metrics)
 
 
 def _from_time(time: datetime | None) -> Timestamp | None:

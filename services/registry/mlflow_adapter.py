@@ -5,16 +5,18 @@ the registration that makes it, which each run and version carries as a tag. Ver
 here, where MLflow has text. Knows nothing of Parley's tables.
 """
 
+import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from services.registry.mlflow_wire import EXISTS, MISSING, Json, MlflowWire
 from services.registry.model import Evidence
+from services.rpc.mlflow_wire import EXISTS, MISSING, Json, MlflowWire
 
 EXPERIMENT = "parley-imports"
 REGISTRATION_TAG = "parley.registration"
+EVALUATION_TAG = "parley.evaluation."
 ALIAS = "registered-models/alias"
 # Bounds of MLflow's own.
 PARAMS_MAX = 100
@@ -29,6 +31,7 @@ class MlflowVersion:
 
     number: int
     registration: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Mlflow:
@@ -36,6 +39,11 @@ class Mlflow:
 
     def __init__(self, wire: MlflowWire) -> None:
         self._wire = wire
+
+    async def check(self) -> None:
+        """Raises Unavailable when MLflow is away."""
+        wanted = {"experiment_name": EXPERIMENT}
+        await self._wire.ask("GET", "experiments/get-by-name", wanted, forgive=MISSING)
 
     async def has_run(self, run_id: str) -> bool:
         """Whether there is a run of that id."""
@@ -139,6 +147,11 @@ class Mlflow:
         gone = {"name": model, "version": str(number)}
         await self._wire.ask("DELETE", "model-versions/delete", gone, forgive=MISSING)
 
+    async def set_tag(self, model: str, number: int, key: str, value: str) -> None:
+        """Tags a version. The last writer wins; one that is not there needs no tag."""
+        tag = {"name": model, "version": str(number), "key": key, "value": value}
+        await self._post("model-versions/set-tag", tag, forgive=MISSING)
+
     async def set_alias(self, model: str, alias: str, number: int) -> None:
         """Makes an alias name a version. The last writer wins."""
         await self._post(ALIAS, {"name": model, "alias": alias, "version": str(number)})
@@ -161,9 +174,18 @@ class Mlflow:
         return await self._wire.ask("POST", path, fields, forgive=forgive)
 
 
+def evaluation_tag(digest: str, metrics: Mapping[str, float]) -> tuple[str, str]:
+    """The tag that tells an evaluation: its key, and its metrics as JSON.
+
+    Not metrics of the run: those have one value for a name, whatever dataset it was measured on.
+    """
+    values = {name: float(metrics[name]) for name in sorted(metrics)}
+    return f"{EVALUATION_TAG}{digest}", json.dumps(values)
+
+
 def _to_version(found: Mapping[str, Any]) -> MlflowVersion:
     tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
-    return MlflowVersion(int(found["version"]), tags.get(REGISTRATION_TAG, ""))
+    return MlflowVersion(int(found["version"]), tags.get(REGISTRATION_TAG, ""), tags)
 
 
 def _dataset(digest: str) -> Json:

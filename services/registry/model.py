@@ -68,6 +68,16 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a version did on one dataset; its digest is empty when unknown."""
+
+    evaluation_digest: str
+    metrics: Mapping[str, float]
+    time: datetime | None = None
+    recorded_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Traffic:
     """Weights by version number, which sum to 100; and a version that gets copies, 0 for none."""
 
@@ -126,6 +136,14 @@ class Version:
     created_by: str = ""
     source: str = ""
     aliases: tuple[str, ...] = ()
+    # Recorded after it was registered, newest first.
+    evaluations: tuple[Evaluation, ...] = ()
+
+    @property
+    def measured(self) -> tuple[Evaluation, ...]:
+        """All that was measured of it: its evidence, then what was recorded later."""
+        own = Evaluation(self.evidence.evaluation_digest, self.evidence.metrics)
+        return (own, *self.evaluations)
 
 
 @dataclass(frozen=True, slots=True)

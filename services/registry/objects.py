@@ -10,6 +10,9 @@ ENGINES = "engines/"
 class Objects(Protocol):
     """One bucket. Raises Unavailable when it does not answer in time."""
 
+    async def check(self) -> None:
+        """Raises Unavailable when the server is away, Internal when it has no such bucket."""
+
     async def presign(self, key: str) -> str:
         """Makes the address at which an object can be fetched for an hour."""
 

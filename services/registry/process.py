@@ -14,21 +14,24 @@ import structlog
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from services.registry.alignment import Alignment
+from services.registry.database import open_store
 from services.registry.mlflow_adapter import Mlflow
-from services.registry.mlflow_wire import MlflowWire
 from services.registry.objects import Objects
 from services.registry.reconciler import Reconciler
 from services.registry.registering import Registrar
 from services.registry.servicer import SERVICE, Importer, Parts, Servicer
 from services.registry.settings import Settings
-from services.registry.store import Store
 from services.registry.watch import Watch
+from services.rpc.mlflow_wire import MlflowWire
 from services.rpc.server import Server, run
+from services.rpc.store import Store
 
 log = structlog.get_logger()
 
 # MLflow is asked within transactions: its silence should be heard before theirs is.
 MLFLOW_SHARE = 0.8
+# Who asks for a comparison hears of a store that is away within the timeout, on a busy machine too.
+FIRST_ANSWER_SHARE = 0.6
 
 
 class RunningImporter(Importer, Protocol):
@@ -65,12 +68,13 @@ async def start(
     chosen: Settings, objects: Objects, make_importer: MakeImporter
 ) -> AsyncIterator[Registry]:
     """Listens at once, and answers UNAVAILABLE until the database is there and up to date."""
-    store = Store(chosen.database_uri, chosen.store_timeout_s)
+    store = open_store(chosen.database_uri, chosen.store_timeout_s)
     token_file, timeout_s = chosen.mlflow_token_file, chosen.store_timeout_s * MLFLOW_SHARE
     wire = MlflowWire(chosen.mlflow_address, token_file, timeout_s)
     mlflow, watch = Mlflow(wire), Watch(store)
     alignment = Alignment(store, mlflow)
-    reconciler = Reconciler(store, mlflow, objects, alignment)
+    within_s = chosen.store_timeout_s * FIRST_ANSWER_SHARE
+    reconciler = Reconciler(store, mlflow, objects, alignment, within_s)
     registrar = Registrar(store, mlflow, bucket=chosen.s3_bucket, tell=watch.tell)
     importer = make_importer(store, registrar)
     server = Server(chosen, [SERVICE])

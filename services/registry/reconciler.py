@@ -5,19 +5,19 @@ every minute. Replicas go on serving what our rows say, whatever MLflow has beco
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import replace
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.registry import audit, catalog, leftovers
+from services.registry import audit, catalog, evaluations, leftovers
 from services.registry.alignment import Alignment
-from services.registry.mlflow_adapter import Mlflow
+from services.registry.mlflow_adapter import Mlflow, MlflowVersion, evaluation_tag
 from services.registry.model import CHAMPION, PARLEY, Act, Drift, Model, VersionState
 from services.registry.objects import Objects
-from services.registry.store import Store
-from services.rpc.errors import ParleyError
+from services.rpc.errors import ParleyError, Unavailable
+from services.rpc.store import Store
 
 log = structlog.get_logger()
 
@@ -26,11 +26,18 @@ MODELS_MAX = 1000
 
 
 class Reconciler:
-    """Compares the stores, one comparison at a time."""
+    """Compares the stores, one comparison at a time. Each must answer a first question
+    `within_s`."""
 
     def __init__(
-        self, store: Store, mlflow: Mlflow, objects: Objects, alignment: Alignment
+        self,
+        store: Store,
+        mlflow: Mlflow,
+        objects: Objects,
+        alignment: Alignment,
+        within_s: float,
     ) -> None:
+        self._within_s = within_s
         self._store = store
         self._mlflow = mlflow
         self._objects = objects
@@ -51,8 +58,9 @@ class Reconciler:
     async def reconcile(self) -> list[Drift]:
         """Compares once; returns what differed.
 
-        Raises Unavailable when a store is away.
+        Raises Unavailable when a store is away: before anything is compared, where it is known.
         """
+        await self._check_stores()
         async with self._one:
             drifts = await leftovers.take_back_registrations(self._store, self._mlflow)
             for model in await self._store.run(lambda tx: catalog.list_models(tx, "", MODELS_MAX)):
@@ -61,6 +69,21 @@ class Reconciler:
                 drifts += found
             drifts += await leftovers.remove_objects(self._store, self._objects)
             return drifts
+
+    async def _check_stores(self) -> None:
+        """Asks all stores at once, so that one that is away is heard of soon, whichever it is."""
+        database = self._store.run(audit.read_revision, self._within_s)
+        mlflow = self._in_time(self._mlflow.check(), "MLflow", "MLFLOW_UNAVAILABLE")
+        words, reason = "The object store", "OBJECT_STORE_UNAVAILABLE"
+        await asyncio.gather(database, mlflow, self._in_time(self._objects.check(), words, reason))
+
+    async def _in_time(self, work: Awaitable[None], words: str, reason: str) -> None:
+        try:
+            async with asyncio.timeout(self._within_s):
+                await work
+        except TimeoutError:
+            words = f"{words} did not answer in time. Ask again."
+            raise Unavailable(words, reason=reason, retry_after_s=1) from None
 
     async def _compare(self, model: Model) -> AsyncIterator[Drift]:
         name = model.name
@@ -84,12 +107,26 @@ class Reconciler:
                 await self._mlflow.delete_version(name, number)
                 words = f"MLflow still had version {number} of {name!r}, deleted here"
                 yield Drift("VERSION_LEFT", name, words, mended=True)
+        async for drift in self._mend_evaluations(name, theirs):
+            yield drift
         for number in sorted(theirs.keys() - ours.keys()):
             if theirs[number].registration not in pending:
                 words = f"version {number} of {name!r} was registered past the registry"
                 yield Drift("VERSION_UNKNOWN", name, words)
         if aliases.get(CHAMPION, 0) != model.champion and model.champion in {0, *theirs}:
             yield await self._mend_alias(model, aliases.get(CHAMPION, 0))
+
+    async def _mend_evaluations(
+        self, name: str, theirs: Mapping[int, MlflowVersion]
+    ) -> AsyncIterator[Drift]:
+        """Tags versions with what MLflow was away for."""
+        recorded = await self._store.run(lambda tx: evaluations.list_recorded(tx, name))
+        for number, one in recorded:
+            key, value = evaluation_tag(one.evaluation_digest, one.metrics)
+            if number in theirs and theirs[number].tags.get(key) != value:
+                await self._alignment.align_evaluation(name, number, one.evaluation_digest)
+                words = f"MLflow lacked an evaluation of version {number} of {name!r}"
+                yield Drift("EVALUATION_MISSING", name, words, mended=True)
 
     async def _mend_alias(self, model: Model, found: int) -> Drift:
         name = model.name

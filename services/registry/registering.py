@@ -5,7 +5,7 @@ version for each (model, digest, run). A PENDING row goes first, and whoever hol
 what MLflow has of it already is found by the row's id.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -18,9 +18,9 @@ from services.registry.failpoints import Point, reach
 from services.registry.mlflow_adapter import REGISTRATION_TAG, Mlflow
 from services.registry.model import Act, Evidence, File, Version, VersionState
 from services.registry.rows import from_evidence
-from services.registry.store import Store
 from services.registry.tables import VERSIONS
 from services.rpc.errors import FailedPrecondition, Unavailable
+from services.rpc.store import Store
 
 # About ten calls of MLflow, and the wait for another that registers the same.
 DEADLINE_S = 30.0
@@ -76,6 +76,17 @@ class Registrar:
         self._tell()
         return version
 
+    async def find(self, model: str, digest: str, run_id: str) -> Version | None:
+        """Finds the version that `register` would find made; None where it would make one."""
+
+        async def read(tx: AsyncConnection) -> Version | None:
+            row = await _find_made(tx, model, digest, run_id)
+            if row is None or row.state != VersionState.READY:
+                return None
+            return await catalog.get_version(tx, model, row.number)
+
+        return await self._store.run(read)
+
     async def _finish(
         self, tx: AsyncConnection, wanted: Registration, registration: str
     ) -> Version:
@@ -127,26 +138,35 @@ class Registrar:
 async def _begin(tx: AsyncConnection, wanted: Registration) -> str:
     """Makes the PENDING row, or finds the one that is there; returns its id."""
     await catalog.ensure_model(tx, wanted.model)
-    run_id = wanted.evidence.run_id
-    if run_id and (made := await _find(tx, wanted, VERSIONS.c.evidence["run_id"].astext == run_id)):
-        # The run was made for these files when they came without one.
-        return made
+    asked = wanted.model, wanted.digest, wanted.evidence.run_id
+    if made := await _find_made(tx, *asked):
+        return str(made.id)
     await tx.execute(insert(VERSIONS).values(_pending(wanted)).on_conflict_do_nothing())
-    return str(await _find(tx, wanted, VERSIONS.c.run_asked == run_id))
+    (row,) = await _find(tx, *asked[:2], VERSIONS.c.run_asked == asked[2])
+    return str(row.id)
+
+
+async def _find_made(
+    tx: AsyncConnection, model: str, digest: str, run_id: str
+) -> sa.Row[Any] | None:
+    """The row of these files and that run."""
+    # A run that was made for these files, when they came without one, is theirs.
+    of_run = VERSIONS.c.evidence["run_id"].astext == run_id
+    found = await _find(tx, model, digest, of_run) if run_id else []
+    return next(iter(found or await _find(tx, model, digest, VERSIONS.c.run_asked == run_id)), None)
 
 
 async def _find(
-    tx: AsyncConnection, wanted: Registration, of_run: sa.ColumnElement[bool]
-) -> str | None:
-    """The id of the row of these files and that run, the oldest if there are several."""
-    query = sa.select(VERSIONS.c.id).where(
-        VERSIONS.c.model == wanted.model,
-        VERSIONS.c.digest == wanted.digest,
+    tx: AsyncConnection, model: str, digest: str, of_run: sa.ColumnElement[bool]
+) -> Sequence[sa.Row[Any]]:
+    """The rows of these files and that run, the oldest first if there are several."""
+    query = sa.select(VERSIONS.c.id, VERSIONS.c.number, VERSIONS.c.state).where(
+        VERSIONS.c.model == model,
+        VERSIONS.c.digest == digest,
         VERSIONS.c.state != VersionState.DELETED,
         of_run,
     )
-    found = (await tx.execute(query.order_by(VERSIONS.c.number))).scalars().first()
-    return None if found is None else str(found)
+    return (await tx.execute(query.order_by(VERSIONS.c.number))).all()
 
 
 def _pending(wanted: Registration) -> dict[str, Any]:

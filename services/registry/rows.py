@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from services.registry.model import (
     CHAMPION,
     Act,
     AuditEntry,
+    Evaluation,
     Evidence,
     File,
     Gate,
@@ -64,7 +66,8 @@ def to_model(row: Row) -> Model:
 
 
 def to_version(row: Row) -> Version:
-    """Reads a version, joined with whether it is the champion; its number is 0 while pending."""
+    """Reads a version, joined with whether it is the champion and with what was recorded of it;
+    its number is 0 while pending."""
     return Version(
         model=row["model"],
         number=row["number"] or 0,
@@ -80,6 +83,17 @@ def to_version(row: Row) -> Version:
         created_by=row["created_by"],
         source=row["source"],
         aliases=(CHAMPION,) if row["is_champion"] else (),
+        evaluations=tuple(to_evaluation(one) for one in row["evaluations"] or ()),
+    )
+
+
+def to_evaluation(value: Mapping[str, Any]) -> Evaluation:
+    """Reads an evaluation, which PostgreSQL wrote as JSON."""
+    return Evaluation(
+        evaluation_digest=value["evaluation_digest"],
+        metrics=value["metrics"],
+        time=datetime.fromisoformat(value["time"]),
+        recorded_by=value["recorded_by"],
     )
 
 

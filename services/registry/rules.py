@@ -52,7 +52,7 @@ def check_candidate(model: Model, version: Version, champion: Version | None) ->
             reason="ALREADY_CHAMPION",
             metadata={"model": model.name, "version": str(version.number)},
         )
-    found = gates.refusals(model.policy, version.evidence, champion and champion.evidence)
+    found = gates.refusals(model.policy, version.measured, champion and champion.measured)
     if found:
         raise FailedPrecondition(
             f"Version {version.number} of {model.name!r} does not pass: {'; '.join(found)}.",

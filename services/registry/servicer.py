@@ -20,7 +20,6 @@ from services.registry import (
     imports,
     lookups,
     messages,
-    pages,
     requests,
     rules,
 )
@@ -29,11 +28,12 @@ from services.registry.changes import Wish
 from services.registry.failpoints import Point, reach
 from services.registry.model import File, Import, Model, Promotion, PromotionState, Version
 from services.registry.objects import Objects
-from services.registry.principal import read_principal
 from services.registry.reconciler import Reconciler
-from services.registry.store import Store
 from services.registry.watch import Watch
+from services.rpc import pages
 from services.rpc.errors import NotFound
+from services.rpc.principal import read_principal
+from services.rpc.store import Store
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Registry"].full_name
 ENGINE_FOLDER = "openvino/"
@@ -80,10 +80,12 @@ class Servicer(pb_grpc.RegistryServicer):
     ) -> pb.ListModelsResponse:
         """Lists models by name."""
         after, size = pages.read(request, str)
-        found = await self._run(lambda tx: catalog.list_models(tx, after or "", size + 1))
-        page, token = pages.cut(found, size, lambda model: model.name)
-        models = await self._run(lambda tx: _with_waiting(tx, page))
-        return pb.ListModelsResponse(models=models, next_page_token=token)
+
+        async def read(tx: AsyncConnection) -> list[pb.Model]:
+            return await _with_waiting(tx, await catalog.list_models(tx, after or "", size + 1))
+
+        page, token = pages.cut(await self._run(read), size, lambda model: model.name)
+        return pb.ListModelsResponse(models=page, next_page_token=token)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> pb.GetModelResponse:
         """Gets a model."""
@@ -115,9 +117,9 @@ class Servicer(pb_grpc.RegistryServicer):
             await catalog.get_model(tx, request.model)
             return await catalog.list_versions(tx, request.model, before, size + 1)
 
-        page, token = pages.cut(await self._run(read), size, lambda version: version.number)
-        versions = [messages.from_version(version) for version in page]
-        return pb.ListModelVersionsResponse(versions=versions, next_page_token=token)
+        found = [messages.from_version(version) for version in await self._run(read)]
+        page, token = pages.cut(found, size, lambda version: version.number)
+        return pb.ListModelVersionsResponse(versions=page, next_page_token=token)
 
     async def GetModelVersion(
         self, request: pb.GetModelVersionRequest, context: Context
@@ -138,6 +140,23 @@ class Servicer(pb_grpc.RegistryServicer):
         answer = await self._once(request, context, pb.DeleteModelVersionResponse, work)
         reach(Point.DELETE_COMMITTED)
         await self._parts.alignment.try_delete(request.model, request.number)
+        return answer
+
+    async def RecordEvaluation(
+        self, request: pb.RecordEvaluationRequest, context: Context
+    ) -> pb.RecordEvaluationResponse:
+        """Records an evaluation, which MLflow's version gets as a tag."""
+
+        async def work(tx: AsyncConnection, wish: Wish) -> pb.RecordEvaluationResponse:
+            evaluation = messages.to_evaluation(request, wish.principal)
+            version = await changes.record_evaluation(
+                tx, wish, request.model, request.number, evaluation
+            )
+            return pb.RecordEvaluationResponse(version=messages.from_version(version))
+
+        answer = await self._once(request, context, pb.RecordEvaluationResponse, work)
+        digest = request.evaluation_digest
+        await self._parts.alignment.try_evaluation(request.model, request.number, digest)
         return answer
 
     async def ImportModel(
@@ -261,9 +280,9 @@ class Servicer(pb_grpc.RegistryServicer):
         """Lists what was done."""
         before, size = pages.read(request, int)
         found = await self._run(lambda tx: audit.list_entries(tx, request.model, before, size + 1))
-        page, token = pages.cut(found, size, lambda entry: entry.id)
-        entries = [messages.from_audit_entry(entry) for entry in page]
-        return pb.ListAuditEntriesResponse(entries=entries, next_page_token=token)
+        entries = [messages.from_audit_entry(entry) for entry in found]
+        page, token = pages.cut(entries, size, lambda entry: entry.id)
+        return pb.ListAuditEntriesResponse(entries=page, next_page_token=token)
 
     async def Reconcile(
         self, request: pb.ReconcileRequest, context: Context

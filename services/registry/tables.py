@@ -50,6 +50,19 @@ VERSIONS = sa.Table(
     ),
 )
 
+# How a version did on datasets other than its evidence's.
+EVALUATIONS = sa.Table(
+    "evaluations",
+    METADATA,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("evaluation_digest", sa.Text, primary_key=True),
+    sa.Column("metrics", JSONB, nullable=False),
+    sa.Column("time", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+    sa.Column("recorded_by", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
 PROMOTIONS = sa.Table(
     "promotions",
     METADATA,

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry import audit, catalog
 from services.registry.model import Model, Served, ServedModel, ServedVersion, Version
-from services.registry.store import Store
 from services.rpc.errors import Unavailable
+from services.rpc.store import Store
 
 POLL_S = 1.0
 MODELS_MAX = 1000

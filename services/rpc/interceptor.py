@@ -1,14 +1,14 @@
 """The one interceptor of every server: request ids, validation, errors, metrics, for unary and
-streamed answers.
+streamed answers, and for streamed requests with one answer.
 
 Bytes that do not decode and messages that break their protovalidate rules become INVALID_ARGUMENT,
-our errors become their status, and anything else is logged and answered by a fixed text. Requests
-that are themselves streams (reflection) pass through untouched.
+our errors become their status, and anything else is logged and answered by a fixed text. Streams
+both ways (reflection) pass through untouched.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -46,13 +46,17 @@ class Interceptor(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Finds the method's handler and wraps it."""
         handler = await continuation(details)
-        if handler is None or handler.request_streaming:
+        if handler is None or (handler.request_streaming and handler.response_streaming):
             return handler
         known = _KnownCall(details.method, _find_request_id(details.invocation_metadata))
         decode = _forgiving(handler.request_deserializer)
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._streamed(handler.unary_stream, known), decode, handler.response_serializer
+            )
+        if handler.request_streaming:
+            return grpc.stream_unary_rpc_method_handler(
+                self._collecting(handler.stream_unary, known), decode, handler.response_serializer
             )
         return grpc.unary_unary_rpc_method_handler(
             self._unary(handler.unary_unary, known), decode, handler.response_serializer
@@ -70,6 +74,23 @@ class Interceptor(grpc.aio.ServerInterceptor):
                     await known.fail(error, context)
 
         return answer
+
+    def _collecting(
+        self, behave: Callable[[AsyncIterator[Any], Context], Awaitable[Any]], known: "_KnownCall"
+    ) -> Callable[[AsyncIterator[Any], Context], Awaitable[Any]]:
+        async def answer(requests: AsyncIterator[Any], context: Context) -> Any:
+            with known:
+                try:
+                    return await behave(self._checked(requests), context)
+                except Exception as error:
+                    await known.fail(error, context)
+
+        return answer
+
+    async def _checked(self, requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for request in requests:
+            self._check(request)
+            yield request
 
     def _streamed(
         self,

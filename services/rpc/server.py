@@ -16,6 +16,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from parley.jobs.v1 import feedback_pb2, jobs_pb2
 from parley.registry.v1 import registry_pb2
 from parley.serving.v1 import model_serving_pb2
 
@@ -30,7 +31,12 @@ EXIT_SECOND_SIGNAL = 130
 # Through one address of the mesh a caller reaches several services, and asks any of them for all.
 CONTRACTS = [
     service.full_name
-    for file in (model_serving_pb2.DESCRIPTOR, registry_pb2.DESCRIPTOR)
+    for file in (
+        model_serving_pb2.DESCRIPTOR,
+        registry_pb2.DESCRIPTOR,
+        jobs_pb2.DESCRIPTOR,
+        feedback_pb2.DESCRIPTOR,
+    )
     for service in file.services_by_name.values()
 ]
 

@@ -10,6 +10,7 @@ import typer
 from stack import keys
 from stack.commands.options import AsJson, AsName
 from stack.errors import Exit, StackError
+from stack.plain import plain
 from stack.progress import Narrator, Silent
 from stack.words import Teller, print_json, say, talk
 
@@ -77,7 +78,7 @@ def import_model(
         done = _finish(known, request, teller)
         version = known.version(name, str(done.number))
     if as_json:
-        print_json(registry.plain(version))
+        print_json(plain(version))
         return
     say(f"{name}@{done.number}")
     talk.print(f"\nNext: ./parley models promote {name}@{done.number}", markup=False)
@@ -140,7 +141,7 @@ def _look(known: "Registry", import_id: str) -> "pb.Import":
     """How far an import has come, through a restart of the registry. Raises StackError."""
     from parley.registry.v1 import registry_pb2 as pb
 
-    from stack.registry import Unanswered
+    from stack.mesh import Unanswered
 
     began = time.monotonic()
     while True:

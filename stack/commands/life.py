@@ -1,6 +1,7 @@
 """`up` and `down`: the life of the stack."""
 
 from contextlib import closing
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,12 @@ from stack.up import Running
 from stack.words import Teller, out, print_json, talk
 
 FIRST_LINES = 0
+
+
+class Without(StrEnum):
+    """What `up` can leave out."""
+
+    JOBS = "jobs"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,6 +43,10 @@ def start(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay, show all logs, and stop all on Ctrl-C.")
     ] = False,
+    without: Annotated[
+        list[Without] | None,
+        typer.Option(help="Leave a part out: jobs, which is Airflow and takes 1 GB of memory."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start everything, and show where it is.
@@ -48,6 +59,7 @@ def start(
       ./parley up
       ./parley up --replicas 2
       ./parley up --port 9000 --foreground
+      ./parley up --without jobs
     """
     home = Home.find()
     home.prepare()
@@ -55,7 +67,8 @@ def start(
     if running:
         _refuse_change(running, replicas, port)
     else:
-        running = _start(home, replicas or 1, port, Silent() if as_json else Teller())
+        teller = Silent() if as_json else Teller()
+        running = _start(home, replicas or 1, port, Without.JOBS not in (without or ()), teller)
     if as_json:
         print_json(describe(running))
     else:
@@ -90,17 +103,18 @@ def describe(running: Running) -> dict[str, Any]:
         "api_key_file": str(plan.home.api_key),
         "mesh_address": running.mesh_address,
         "mlflow_url": running.mlflow_url,
+        "airflow_url": running.airflow_url,
         "replicas": len(plan.replicas()),
         "home": str(plan.home.path),
     }
 
 
-def _start(home: Home, replicas: int, port: int | None, teller: Narrator) -> Running:
+def _start(home: Home, replicas: int, port: int | None, jobs: bool, teller: Narrator) -> Running:
     picked = ports.pick(replicas, port, stores=True) if port else None
     if isinstance(teller, Teller):
         talk.print("Starting Parley")
     with closing(teller):
-        return up.start(home, replicas=replicas, ports=picked, progress=teller)
+        return up.start(home, replicas=replicas, ports=picked, jobs=jobs, progress=teller)
 
 
 def _refuse_change(running: Running, replicas: int | None, port: int | None) -> None:
@@ -129,6 +143,13 @@ def _show(running: Running) -> None:
     out.print(f"  gRPC mesh   {running.mesh_address}")
     if running.mlflow_url:
         out.print(f"  MLflow      {running.mlflow_url}")
+    if running.airflow_url:
+        out.print(f"  Airflow     {running.airflow_url}")
+        out.print(
+            f"              [dim]as admin, password in {tilde(running.plan.home.airflow_admin)}[/]"
+        )
+        if running.started_now:
+            out.print("              [dim]it comes up behind the rest, in about a minute[/]")
     talk.print("\nNext: ./parley chat")
 
 

@@ -6,9 +6,12 @@ import typer
 
 from stack.commands import imports, policies, promotions
 from stack.commands.options import AsJson, AsName
+from stack.plain import plain
 from stack.words import ago, out, print_json, print_rows, say, talk
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from google.protobuf.timestamp_pb2 import Timestamp
     from parley.registry.v1 import registry_pb2 as pb
 
@@ -56,7 +59,7 @@ def list_models(as_name: AsName = None, as_json: AsJson = False) -> None:
     with registry.connect(as_name) as known:
         models = known.pages("ListModels", pb.ListModelsRequest(page_size=PAGE), "models")
     if as_json:
-        print_json([registry.plain(model) for model in models])
+        print_json([plain(model) for model in models])
         return
     rows = [(one.name, _number(one.champion), _traffic(one.traffic), _news(one)) for one in models]
     print_rows(("MODEL", "CHAMPION", "TRAFFIC", ""), rows)
@@ -82,13 +85,11 @@ def show(
     with registry.connect(as_name) as known:
         if "@" in model:
             version = known.version(*registry.split(model))
-            print_json(registry.plain(version)) if as_json else _show_version(version)
+            print_json(plain(version)) if as_json else _show_version(version)
             return
         found, versions = known.model(model), _versions(known, model)
     if as_json:
-        print_json(
-            {"model": registry.plain(found), "versions": [registry.plain(one) for one in versions]}
-        )
+        print_json({"model": plain(found), "versions": [plain(one) for one in versions]})
         return
     _show_model(found)
     rows = [
@@ -120,7 +121,7 @@ def audit(
     with registry.connect(as_name) as known:
         entries = known.call("ListAuditEntries", request).entries
     if as_json:
-        print_json([registry.plain(entry) for entry in entries])
+        print_json([plain(entry) for entry in entries])
         return
     rows = [
         (_time(one.time), one.principal, one.action, _place(one.model, one.number), one.reason)
@@ -152,7 +153,7 @@ def lineage(
     with registry.connect(as_name) as known:
         found = known.call("GetLineage", pb.GetLineageRequest(**{field: start}))
     if as_json:
-        print_json(registry.plain(found))
+        print_json(plain(found))
         return
     if found.HasField("deployment"):
         by = found.deployment
@@ -193,7 +194,7 @@ def _show_version(version: "pb.ModelVersion") -> None:
         "digest": version.digest,
         "run": known.run_id,
         "dataset": known.dataset_digest or "unknown",
-        "metrics": ", ".join(f"{name}={known.metrics[name]:g}" for name in sorted(known.metrics)),
+        "metrics": _metrics(known.metrics),
         "network": version.architecture,
         "size": f"{version.size_bytes / 1e6:.1f} MB",
         "made": f"{_time(version.create_time)} by {version.created_by}",
@@ -203,6 +204,13 @@ def _show_version(version: "pb.ModelVersion") -> None:
     for name, value in values.items():
         if value:
             say(f"  {name:<10} {value}")
+    for one in version.evaluations:
+        by = f"{_time(one.time)} by {one.recorded_by}"
+        say(f"  evaluated  on {one.evaluation_digest[:DIGITS]}: {_metrics(one.metrics)} ({by})")
+
+
+def _metrics(metrics: "Mapping[str, float]") -> str:
+    return ", ".join(f"{name}={metrics[name]:g}" for name in sorted(metrics))
 
 
 def _news(model: "pb.Model") -> str:

@@ -13,3 +13,6 @@ NoWait = Annotated[
     bool, typer.Option("--no-wait", help="Do not wait until the version answers everywhere.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Do not watch it; print its id and come back.")
+]

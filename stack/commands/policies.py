@@ -7,6 +7,7 @@ import typer
 
 from stack import keys
 from stack.commands.options import AsJson, AsName
+from stack.plain import plain
 from stack.words import print_json, say
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def policy(
         else:
             model = known.model(name)
     if as_json:
-        print_json(registry.plain(model))
+        print_json(plain(model))
     else:
         say(f"{name}: {rules(model.policy) or 'no rules'}")
 

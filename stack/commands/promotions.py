@@ -13,6 +13,7 @@ import typer
 from stack import keys
 from stack.commands.options import AsJson, AsName, NoWait, Reason
 from stack.errors import Exit, StackError
+from stack.plain import plain
 from stack.progress import Silent
 from stack.words import Teller, print_json, say, talk
 
@@ -172,7 +173,7 @@ def traffic(
         numbers = [route.number for route in routes] + ([mirror] if mirror else [])
         _follow(known, name, numbers, told.revision, no_wait, as_json)
     if as_json:
-        print_json(registry.plain(told))
+        print_json(plain(told))
     else:
         shares = ", ".join(f"{route.weight} % to {name}@{route.number}" for route in routes)
         say(f"Traffic: {shares}")
@@ -205,9 +206,7 @@ def delete(
             model=name, number=number, reason=reason, request_id=keys.new_request_id()
         )
         told = known.call("DeleteModelVersion", request)
-    print_json(registry.plain(told)) if as_json else talk.print(
-        f"Deleted {name}@{number}.", markup=False
-    )
+    print_json(plain(told)) if as_json else talk.print(f"Deleted {name}@{number}.", markup=False)
 
 
 def _weights(texts: Sequence[str]) -> list[tuple[int, int]]:
@@ -238,14 +237,12 @@ def _tell(known: "Registry", promotion: "pb.Promotion", no_wait: bool, as_json: 
     """Says what became of a promotion, and waits until it is so."""
     from parley.registry.v1 import registry_pb2 as pb
 
-    from stack import registry
-
     name, number = promotion.model, promotion.number
     done = promotion.state == pb.PROMOTION_STATE_DONE
     if done:
         _follow(known, name, [number], promotion.revision, no_wait, as_json)
     if as_json:
-        print_json(registry.plain(promotion))
+        print_json(plain(promotion))
     elif done:
         say(f"{name}@{number} is the champion.")
         talk.print(f"\nNext: ./parley chat --model {name}", markup=False)

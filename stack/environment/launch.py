@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 
 from stack.environment import packages, page, stamps
 from stack.environment.places import Places
@@ -16,8 +17,10 @@ from stack.environment.steps import Steps
 from stack.errors import Exit, StackError
 
 MAKES_PAGE = {"up", "test", "bench"}
+MAKES_AIRFLOW = {"up", "test"}
 MAKES_PACKAGES = MAKES_PAGE | {"lock"}
 ASKS_HELP = {"-h", "--help"}
+WITHOUT = "--without"
 
 USAGE = """\
 Usage: ./parley COMMAND
@@ -52,22 +55,28 @@ def main(arguments: list[str]) -> int:
 def _main(places: Places, arguments: list[str]) -> int:
     command = arguments[0] if arguments else ""
     if command in MAKES_PACKAGES and not ASKS_HELP & set(arguments):
-        prepare(places, command)
+        prepare(places, command, jobs=_wants_jobs(arguments))
     elif not stamps.read(places.stamp).get("parley"):
         return _without_environment(places, command)
     command_line = [str(places.python), "-P", "-m", "stack", *arguments]
     return os.execv(places.python, command_line)  # noqa: S606 (no shell wanted)
 
 
-def prepare(places: Places, command: str) -> None:
+def prepare(places: Places, command: str, *, jobs: bool = True) -> None:
     """Brings up to date what `command` needs: a few milliseconds when nothing changed."""
-    if not missing(places, command):
+    if not missing(places, command, jobs=jobs):
         return
     with _one_at_a_time(places):
-        _make(places, missing(places, command), command)
+        _make(places, missing(places, command, jobs=jobs), command)
 
 
-def missing(places: Places, command: str) -> set[str]:
+def _wants_jobs(arguments: list[str]) -> bool:
+    """Whether `up` is to start Airflow, which needs an environment of its own."""
+    pairs = pairwise(arguments)
+    return f"{WITHOUT}=jobs" not in arguments and (WITHOUT, "jobs") not in pairs
+
+
+def missing(places: Places, command: str, *, jobs: bool = True) -> set[str]:
     """The parts that `command` needs and that are not up to date."""
     stamp = stamps.read(places.stamp)
     parts = {lock for lock in _locks(places, command) if stamp.get(lock) != _now(places, lock)}
@@ -77,7 +86,15 @@ def missing(places: Places, command: str) -> set[str]:
         parts.add("page")
     if command == "test" and not page.has_packages(places):
         parts.add("page")
+    if jobs and command in MAKES_AIRFLOW and not has_airflow(places):
+        parts.add("airflow")
     return parts
+
+
+def has_airflow(places: Places) -> bool:
+    """Whether Airflow's environment is there and holds what its lock pins."""
+    airflow = places.airflow
+    return stamps.read(airflow.stamp).get("airflow") == _now(airflow, "airflow")
 
 
 def _locks(places: Places, command: str) -> list[str]:
@@ -107,6 +124,8 @@ def _make(places: Places, parts: set[str], command: str) -> None:
         stamps.write(places.stamp, stubs=made_from)
     if "page" in parts:
         page.make(places, steps)
+    if "airflow" in parts:
+        packages.make(places.airflow, ["airflow"], steps, "Airflow's")
 
 
 @contextmanager

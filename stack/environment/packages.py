@@ -14,18 +14,19 @@ from stack.errors import Exit, StackError
 
 INSTALL_TIMEOUT_S = 3600
 CREATE_TIMEOUT_S = 180
-FREE_BYTES_MIN = 7 << 30  # measured: 5.7 GB installed, most of it torch
+# Room that must be free; measured: 5.7 GB installed, most of it torch, and 0.3 GB for Airflow.
+FREE_BYTES_MIN = {"parley": 7 << 30, "airflow": 1 << 30}
 PTH = "parley-checkout.pth"
 UNFINISHED = "parley-unfinished"
 
 
-def make(places: Places, locks: list[str], steps: Steps) -> None:
+def make(places: Places, locks: list[str], steps: Steps, whose: str = "Python") -> None:
     """Makes the environment hold exactly what `locks` pin. Safe to repeat and to interrupt."""
     if not usable(places):
-        _check_room(places)
-        with steps.step("Python environment"):
+        _check_room(places, FREE_BYTES_MIN[locks[0]])
+        with steps.step(f"{whose} environment"):
             _create(places, steps)
-    with steps.step("Python packages"):
+    with steps.step(f"{whose} packages"):
         _install(places, locks, steps)
     (places.site_packages() / PTH).write_text(f"{places.root}\n", encoding="utf-8")
     stamps.write(places.stamp, **{lock: stamps.packages(places, lock) for lock in locks})
@@ -46,12 +47,13 @@ def usable(places: Places) -> bool:
     return not moved and not unfinished and Path(packages).is_dir()
 
 
-def _check_room(places: Places) -> None:
+def _check_room(places: Places, wanted: int) -> None:
     folder = next(parent for parent in [places.venv, *places.venv.parents] if parent.is_dir())
     free = shutil.disk_usage(folder).free
-    if free < FREE_BYTES_MIN:
+    if free < wanted:
         raise StackError(
-            f"{folder} has {free / 1e9:.1f} GB free; the Python environment takes about 6 GB.",
+            f"{folder} has {free / 1e9:.1f} GB free; {places.venv.name} takes about"
+            f" {wanted / 1e9:.0f} GB.",
             mend="Make room, or set PARLEY_VENV to a folder on a larger disk.",
             code=Exit.SETUP,
         )

@@ -28,6 +28,11 @@ class Places:
         return self.venv / "bin" / "python"
 
     @property
+    def airflow(self) -> "Places":
+        """The same checkout with Airflow's environment, which lies beside ours."""
+        return Places(self.root, self.venv.with_name(f"{self.venv.name}-airflow"))
+
+    @property
     def stamp(self) -> Path:
         """What the environment was made from; written last."""
         return self.venv / "parley-stamp.json"
@@ -53,7 +58,7 @@ class Places:
         return found[-1]
 
     def lock(self, name: str) -> Path:
-        """A pinned lock: "setup", "parley" or "test"."""
+        """A pinned lock: "setup", "parley", "test" or "airflow"."""
         return self.root / "requirements" / f"{name}.txt"
 
     def version(self) -> str:

@@ -40,7 +40,8 @@ def ensure(home: Home, own: Own) -> None:
 def write_own(home: Home, own: Own) -> None:
     """Writes the passwords of the user's databases to where libpq finds them."""
     if own.postgres:
-        uris = [uri for uri in (own.postgres.uri_parley, own.postgres.uri_mlflow) if uri]
+        mine = own.postgres
+        uris = [uri for uri in (mine.uri_parley, mine.uri_mlflow, mine.uri_airflow) if uri]
         keys.write_private(home.own_pgpass, "".join(_own_line(make_url(uri)) for uri in uris))
 
 

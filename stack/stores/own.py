@@ -6,6 +6,7 @@ addresses in it; `./parley doctor` looks there.
 
 import tomllib
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -29,8 +30,9 @@ class OwnPostgres(_Strict):
 
     uri_parley: str = Field(repr=False)
     uri_mlflow: str = Field("", repr=False)
+    uri_airflow: str = Field("", repr=False)
 
-    @field_validator("uri_parley", "uri_mlflow")
+    @field_validator("uri_parley", "uri_mlflow", "uri_airflow")
     @classmethod
     def _postgres_uri(cls, uri: str) -> str:
         try:
@@ -68,12 +70,28 @@ class OwnMlflow(_Strict):
         return _http_address(uri)
 
 
+class OwnWandb(_Strict):
+    """How jobs use Weights & Biases: by default offline, on this machine alone."""
+
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    base_url: str = ""
+    key_file: Path | None = None
+    entity: str = ""
+    project: str = "parley"
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, base_url: str) -> str:
+        return _http_address(base_url) if base_url else ""
+
+
 class Own(_Strict):
     """All that the user has; None for what Parley starts itself."""
 
     postgres: OwnPostgres | None = None
     s3: OwnS3 | None = None
     mlflow: OwnMlflow | None = None
+    wandb: OwnWandb | None = None
 
 
 def read(home: Home) -> Own:
@@ -121,7 +139,8 @@ def _words(error: ValidationError) -> str:
 def _wrong(path: Path, what: str) -> StackError:
     return StackError(
         f"{path} {what}",
-        mend="It may have [postgres] uri_parley, uri_mlflow; [s3] endpoint, region, bucket,\n"
-        "credentials_file; [mlflow] uri, token_file. Without it Parley starts its own.",
+        mend="It may have [postgres] uri_parley, uri_mlflow, uri_airflow; [s3] endpoint, region,\n"
+        "bucket, credentials_file; [mlflow] uri, token_file; [wandb] mode, base_url, key_file,\n"
+        "entity, project. Without it Parley starts its own.",
         code=Exit.USAGE,
     )

@@ -23,7 +23,8 @@ class Stores:
     """What the registry, MLflow and the checks are told.
 
     Args:
-        parley_uri, mlflow_uri: SQLAlchemy URIs; `mlflow_uri` is empty where MLflow is the user's.
+        parley_uri, mlflow_uri, airflow_uri: SQLAlchemy URIs; `mlflow_uri` is empty where MLflow is
+            the user's, `airflow_uri` where the user's PostgreSQL has no database for it.
         mlflow_address: `unix:/path`, or the user's `http://...`.
         mlflow_token_file: empty where MLflow asks for none.
     """
@@ -36,13 +37,17 @@ class Stores:
     s3_credentials_file: str
     mlflow_address: str
     mlflow_token_file: str = ""
+    airflow_uri: str = ""
 
 
 def find(home: Home, ports: Ports, own: Own) -> Stores:
     """The stores of a home: the user's where `own` names one, else Parley's."""
     parley_uri = our_uri(home, "parley_app", "parley_db")
     mlflow_uri = our_uri(home, "mlflow", "mlflow_db")
+    airflow_uri = our_uri(home, "airflow", "airflow_db")
     if own.postgres:
+        airflow_uri = own.postgres.uri_airflow
+        airflow_uri = without_password(airflow_uri, home.own_pgpass) if airflow_uri else ""
         parley_uri = without_password(own.postgres.uri_parley, home.own_pgpass)
         mlflow_uri = own.postgres.uri_mlflow
         mlflow_uri = without_password(mlflow_uri, home.own_pgpass) if mlflow_uri else ""
@@ -58,6 +63,7 @@ def find(home: Home, ports: Ports, own: Own) -> Stores:
         ),
         mlflow_address=own.mlflow.uri if own.mlflow else f"{UNIX}{home.socket('mlflow')}",
         mlflow_token_file=str(token.expanduser()) if token else "",
+        airflow_uri=airflow_uri,
     )
 
 

@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.rpc.errors import Unavailable
+from services.rpc.errors import Internal, NotFound, Unavailable
 
 
 class Bucket:
@@ -25,8 +25,12 @@ class Bucket:
         """See Objects."""
         return [(key, len(data)) for key, data in self.held.items() if key.startswith(prefix)]
 
-    async def get_file(self, key: str, path: Path) -> None:
+    async def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
         """See Objects."""
+        if key not in self.held:
+            raise NotFound(f"no {key}", reason="OBJECT_NOT_FOUND")
+        if sha256 not in {None, hashlib.sha256(self.held[key]).hexdigest()}:
+            raise Internal(f"other bytes in {key}", reason="OBJECT_CORRUPT")
         await asyncio.to_thread(path.write_bytes, self.held[key])
 
     async def put_file(self, key: str, path: Path, sha256: str) -> None:

@@ -20,6 +20,8 @@ from gateway.settings import GatewaySettings
 from services.rpc.channel import open_channel
 from services.rpc.server import Server as RpcServer
 from tests.fakes import serving as fake
+from tests.fakes.feedback_service import FakeFeedback
+from tests.fakes.jobs_service import FakeJobs
 from tests.fakes.registry_service import FakeRegistry
 
 MESH_KEY = "sk-mesh-for-tests"
@@ -41,6 +43,8 @@ class Facade:
     settings: GatewaySettings
     serving: fake.FakeServing
     registry: FakeRegistry
+    jobs: FakeJobs
+    feedback: FakeFeedback
     replica: RpcServer
     http: httpx.AsyncClient
     parts: contextlib.AsyncExitStack
@@ -111,7 +115,8 @@ async def answering(app: object) -> AsyncIterator[str]:
 async def running(settings: GatewaySettings, **parts: object) -> AsyncIterator[Facade]:
     """Runs a fake replica and the facade before it."""
     serving, registry = fake.FakeServing(), FakeRegistry()
-    replica = await fake.start(settings.mesh_address, serving, registry)
+    jobs, feedback = FakeJobs(), FakeFeedback()
+    replica = await fake.start(settings.mesh_address, serving, registry, jobs, feedback)
     try:
         async with (
             open_channel(settings.mesh_address) as channel,
@@ -119,6 +124,6 @@ async def running(settings: GatewaySettings, **parts: object) -> AsyncIterator[F
             httpx.AsyncClient(base_url=url, timeout=10) as http,
             contextlib.AsyncExitStack() as parts,
         ):
-            yield Facade(url, settings, serving, registry, replica, http, parts)
+            yield Facade(url, settings, serving, registry, jobs, feedback, replica, http, parts)
     finally:
         await replica.grpc.stop(None)

@@ -60,11 +60,17 @@ class Registrar:
 
     seen: list[dict[str, Any]] = field(default_factory=list)
     failures: list[Exception] = field(default_factory=list)
+    made: dict[tuple[str, str, str], Version] = field(default_factory=dict)
 
     async def __call__(self, **fields: Any) -> Version:
         if self.failures:
             raise self.failures.pop()
         self.seen.append(fields)
-        digest, model = fields["digest"], fields["model"]
-        engine = fields["engine_digest"]
-        return Version(model, 7, VersionState.READY, digest, engine, fields["evidence"])
+        model, files = fields["model"], fields["files"]
+        digests = fields["digest"], fields["engine_digest"]
+        version = Version(model, 7, VersionState.READY, *digests, fields["evidence"], files)
+        self.made[model, fields["digest"], fields["evidence"].run_id] = version
+        return version
+
+    async def find(self, model: str, digest: str, run_id: str) -> Version | None:
+        return self.made.get((model, digest, run_id))

@@ -52,6 +52,7 @@ class FakeMlflow:
         handlers: dict[tuple[str, str], Callable[[Json], Json]] = {
             ("GET", "experiments/get-by-name"): self._experiment,
             ("POST", "experiments/create"): self._create_experiment,
+            ("POST", "experiments/search"): self._search_experiments,
             ("POST", "runs/create"): self._create_run,
             ("POST", "runs/search"): self._search_runs,
             ("GET", "runs/get"): lambda asked: {"run": self._run(asked)},
@@ -65,6 +66,7 @@ class FakeMlflow:
             ("GET", "model-versions/get"): lambda asked: {"model_version": self._version(asked)},
             ("GET", "model-versions/search"): self._search_versions,
             ("DELETE", "model-versions/delete"): self._delete_version,
+            ("POST", "model-versions/set-tag"): self._set_tag,
             ("POST", "registered-models/alias"): self._set_alias,
             ("DELETE", "registered-models/alias"): self._delete_alias,
         }
@@ -97,6 +99,10 @@ class FakeMlflow:
         _not_there(asked["name"] in self.experiments)
         self.experiments[asked["name"]] = str(len(self.experiments))
         return {"experiment_id": self.experiments[asked["name"]]}
+
+    def _search_experiments(self, asked: Json) -> Json:
+        found = [{"name": name, "experiment_id": one} for name, one in self.experiments.items()]
+        return {"experiments": found[: asked["max_results"]]}
 
     def _create_run(self, asked: Json) -> Json:
         info = {"run_id": uuid4().hex, "status": "RUNNING", "experiment": asked["experiment_id"]}
@@ -172,6 +178,12 @@ class FakeMlflow:
         model = self._model(asked)
         del model.versions[asked["version"]]
         model.aliases = {k: v for k, v in model.aliases.items() if v != asked["version"]}
+        return {}
+
+    def _set_tag(self, asked: Json) -> Json:
+        tag, version = {"key": asked["key"], "value": asked["value"]}, self._version(asked)
+        others = [one for one in version["tags"] if one["key"] != tag["key"]]
+        version["tags"] = [*others, tag]
         return {}
 
     def _set_alias(self, asked: Json) -> Json:

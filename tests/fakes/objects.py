@@ -1,12 +1,13 @@
 """An object store and an importer that only keep what the registry's core asks of them."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry import imports
 from services.registry.model import Import
-from services.rpc.errors import PermissionDenied, ResourceExhausted
+from services.rpc.errors import PermissionDenied, ResourceExhausted, Unavailable
 
 IMPORTS_MAX = 2
 
@@ -16,6 +17,15 @@ class FakeObjects:
     """Keys, and nothing in them."""
 
     keys: set[str] = field(default_factory=set)
+    down: bool = False
+    frozen: bool = False
+
+    async def check(self) -> None:
+        """Is away, or hangs, when told."""
+        if self.frozen:
+            await asyncio.Event().wait()
+        if self.down:
+            raise Unavailable("Away.", reason="OBJECT_STORE_UNAVAILABLE")
 
     async def presign(self, key: str) -> str:
         """Makes an address."""

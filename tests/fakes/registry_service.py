@@ -68,6 +68,10 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         # The same, for GetImport alone.
         self.interruptions: list[errors.ParleyError] = []
 
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Adds the service to a server."""
+        pb_grpc.add_RegistryServicer_to_server(self, server)
+
     def add_version(self, model: str, **evidence: Any) -> pb.ModelVersion:
         """Registers one more version, which is ready."""
         self.models.setdefault(model, pb.Model(name=model))
@@ -138,6 +142,24 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         version.state = pb.VERSION_STATE_DELETED
         self._write("delete", model.name, request, context)
         return pb.DeleteModelVersionResponse(version=version)
+
+    @once
+    async def RecordEvaluation(self, request: pb.RecordEvaluationRequest, context: Any) -> Message:
+        """In the place of what was recorded of the same dataset."""
+        version = self._version(request.model, str(request.number))
+        others = [
+            one for one in version.evaluations if one.evaluation_digest != request.evaluation_digest
+        ]
+        new = pb.Evaluation(
+            evaluation_digest=request.evaluation_digest,
+            metrics=request.metrics,
+            recorded_by=self.note(context),
+        )
+        new.time.GetCurrentTime()
+        del version.evaluations[:]
+        version.evaluations.extend([new, *others])
+        self._write("evaluate", request.model, request, context)
+        return pb.RecordEvaluationResponse(version=version)
 
     @once
     async def ImportModel(self, request: pb.ImportModelRequest, context: Any) -> Message:
@@ -342,6 +364,6 @@ def _page(rows: list[Any], request: Any) -> tuple[list[Any], str]:
 async def start(address: str, registry: FakeRegistry) -> Server:
     """Runs `registry` at `address` behind Parley's own server and interceptor."""
     server = Server(ServerSettings(address=address), [NAME])
-    pb_grpc.add_RegistryServicer_to_server(registry, server.grpc)
+    registry.add_to(server.grpc)
     await server.start()
     return server

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
-from parley.registry.v1.registry_pb2_grpc import add_RegistryServicer_to_server
 from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 from services.rpc import errors
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
+from tests.fakes.feedback_service import FakeFeedback
+from tests.fakes.jobs_service import FakeJobs
 from tests.fakes.registry_service import FakeRegistry
 
 MODEL = "parley-starter"
@@ -288,12 +289,14 @@ def _prompt_tokens(request: pb.GenerateRequest) -> int:
     return sum(len(text.split()) for text in texts)
 
 
-async def start(address: str, serving: FakeServing, registry: FakeRegistry | None = None) -> Server:
-    """Runs `serving`, and a registry as if through the same mesh, at `address` behind Parley's own
-    server and interceptor."""
+async def start(
+    address: str, serving: FakeServing, *services: FakeRegistry | FakeJobs | FakeFeedback
+) -> Server:
+    """Runs `serving`, and other services as if through the same mesh, at `address` behind Parley's
+    own server and interceptor."""
     server = Server(ServerSettings(address=address), ["parley.serving.v1.ModelServing"])
     pb_grpc.add_ModelServingServicer_to_server(serving, server.grpc)
-    if registry is not None:
-        add_RegistryServicer_to_server(registry, server.grpc)
+    for service in services:
+        service.add_to(server.grpc)
     await server.start()
     return server

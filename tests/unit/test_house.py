@@ -27,17 +27,22 @@ SHIPPED = {"services", "gateway", "stack", "training"}
 
 # The rest of services/serving is domain: it would not know if gRPC went away.
 SERVING_EDGES = {"servicer", "__main__", "settings", "registry_source", "listing", "metrics"}
+# Services that keep files, for which they share services/objects.
+STORING = {"services.registry", "services.jobs"}
 FRAMEWORKS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "mlflow", "airflow"}
 UNSAFE_MODULES = {"pickle", "joblib", "dill", "cloudpickle"}
 
 # Who, besides stack/, touches the environment, and why.
 ENVIRONMENT_USERS = {
+    "dags/parley_dags/wiring/settings.py": "Airflow reads graphs, and has no settings to give them",
     "services/__init__.py": "sets a switch of gRPC that it reads as it begins",
     "training/quiet.py": "sets the libraries' own switches for as long as a training runs",
     "bench/others.py": "starts a child process that needs the caller's environment",
     "tests/contract/gateway/test_process.py": "starts a child process",
+    "tests/dags/test_graphs.py": "starts a child process, and finds Airflow",
     "tests/e2e/registry/product.py": "starts child processes as a shell does",
     "tests/e2e/test_readme.py": "starts child processes as a reader's shell does",
+    "tests/integration/jobs/processes.py": "starts a child process",
     "tests/integration/mesh/programs.py": "starts a child process",
     "tests/integration/s3/builds.py": "starts a compiler, and finds the cache",
     "tests/integration/stack/test_command_line.py": "starts a child process",
@@ -93,7 +98,8 @@ def _allowed(importer: str) -> set[str] | None:
     if importer == "services.rpc":
         return {importer, "services"}
     if importer.startswith("services"):
-        return {importer, "services", "services.rpc"}
+        shared = {"services.objects"} if importer in STORING else set()
+        return {importer, "services", "services.rpc", *shared}
     return {"gateway": {"gateway", "services", "services.rpc"}, "training": {"training"}}.get(
         importer
     )

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from services.registry import s3_credentials
+from services.objects import s3_credentials
 from services.registry.conformance.report import as_json, as_table, examined
 from services.rpc.errors import ParleyError
 

@@ -4,11 +4,11 @@ import json
 import secrets
 from collections.abc import Sequence
 
+from services.objects.object_store import S3ObjectStore
+from services.objects.s3_credentials import S3Credentials
 from services.registry.conformance import conditions, listing, multipart, objects, trust
 from services.registry.conformance.calls import Calls, Found, tried
 from services.registry.conformance.wire import Wire
-from services.registry.object_store import S3ObjectStore
-from services.registry.s3_credentials import S3Credentials
 
 ALL = Calls([*objects.CALLS, *listing.CALLS, *multipart.CALLS, *conditions.CALLS, *trust.CALLS])
 

@@ -18,8 +18,8 @@ from minio.credentials import Credentials
 from minio.signer import presign_v4, sign_v4_s3
 from minio.time import to_amz_date
 
+from services.objects.s3_credentials import S3Credentials
 from services.registry.conformance.verdict import No
-from services.registry.s3_credentials import S3Credentials
 
 TIMEOUT_S = 20.0
 

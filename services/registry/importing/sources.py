@@ -48,8 +48,8 @@ class Objects(Protocol):
     async def list(self, prefix: str) -> Sequence[tuple[str, int]]:
         """Keys below a prefix, and their sizes."""
 
-    async def get_file(self, key: str, path: Path) -> None:
-        """Writes an object to a file."""
+    async def get_file(self, key: str, path: Path, sha256: str | None = None) -> None:
+        """Writes an object to a file, and checks it when its digest is named."""
 
     async def put_file(self, key: str, path: Path, sha256: str) -> None:
         """Stores a file, unless the object is there with that SHA-256."""

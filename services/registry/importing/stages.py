@@ -6,9 +6,12 @@ was written down. Knows neither the table of imports nor who waits.
 """
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
+
+import structlog
 
 from services.registry.importing.contents import Facts, check_contents
 from services.registry.importing.manifest import (
@@ -23,7 +26,9 @@ from services.registry.importing.manifest import (
 from services.registry.importing.names import ENGINE_FOLDER
 from services.registry.importing.sources import Objects, Source
 from services.registry.model import File, Import, Version
-from services.rpc.errors import FailedPrecondition
+from services.rpc.errors import FailedPrecondition, Internal, NotFound
+
+log = structlog.get_logger()
 
 STAGES = {"check": 0.3, "export": 0.6, "store": 0.95, "register": 1.0}
 """Each stage, and the share of the whole import that is done at its end."""
@@ -41,6 +46,9 @@ class Register(Protocol):
 
     async def __call__(self, **fields: Any) -> Version:
         """Returns the version; the same again gives the same one."""
+
+    async def find(self, model: str, digest: str, run_id: str) -> Version | None:
+        """Finds the version that these files have for that run already, if it is ready."""
 
 
 class Exporting(Protocol):
@@ -79,7 +87,9 @@ class Stages:
         folder = self._work / row.id
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         source, facts = await self._check(row, folder, lambda share: report("check", share))
-        engine = await self._export(folder, lambda share: report("export", share))
+        engine = await self._export(
+            row, folder, source.digest, lambda share: report("export", share)
+        )
         files = await self._store(folder, source, engine, lambda share: report("store", share))
         report("register", 0.0)
         version = await self._register(
@@ -119,14 +129,32 @@ class Stages:
         write_manifest(known, folder / _SOURCE_MANIFEST)
         return known, facts
 
-    async def _export(self, folder: Path, tell: Tell) -> Manifest:
-        """Makes the engine's form, and writes down what it is."""
+    async def _export(self, row: Import, folder: Path, digest: str, tell: Tell) -> Manifest:
+        """Makes the engine's form, or fetches the one that its version has, and writes down what
+        it is."""
         model, known = folder / _MODEL, read_manifest(folder / _ENGINE_MANIFEST)
         if known is None or not await asyncio.to_thread(_is_still, known, model / ENGINE_FOLDER):
-            engine = await self._exporter.export(model, tell)
-            known = await asyncio.to_thread(hash_folder, engine)
+            version = await self._register.find(row.model, digest, row.evidence.run_id)
+            if version is None or not await self._fetch_engine(version, model):
+                await self._exporter.export(model, tell)
+            known = await asyncio.to_thread(hash_folder, model / ENGINE_FOLDER)
             write_manifest(known, folder / _ENGINE_MANIFEST)
         return known
+
+    async def _fetch_engine(self, version: Version, model: Path) -> bool:
+        """Fetches a version's engine's form; False where the bucket has lost some of it, or has
+        other bytes by now."""
+        engine = model / ENGINE_FOLDER
+        engine.mkdir(exist_ok=True)
+        try:
+            for file in version.files:
+                if file.path.startswith(f"{ENGINE_FOLDER}/"):
+                    await self._objects.get_file(file.key, model / file.path, file.sha256)
+        except (NotFound, Internal) as error:
+            log.warning("engine's form not found whole", key=file.key, reason=error.reason)
+            await asyncio.to_thread(shutil.rmtree, engine)
+            return False
+        return True
 
     async def _store(
         self, folder: Path, source: Manifest, engine: Manifest, tell: Tell

@@ -16,6 +16,7 @@ import pytest
 from gateway.settings import GatewaySettings
 from tests.fakes import serving as fake
 from tests.fakes.facade import MESH_KEY, MESSAGES, PAGE_KEY, make_settings
+from tests.fakes.jobs_service import FakeJobs
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
@@ -99,6 +100,26 @@ async def test_stream_that_outlives_the_drain_ends_with_an_error(tmp_path: Path)
             rest = [line async for line in lines if line]
         assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"] == "service_unavailable"
         await process.communicate()
+        assert process.returncode == 0
+    await replica.grpc.stop(None)
+
+
+async def test_watch_of_a_job_does_not_hold_the_drain_up(tmp_path: Path) -> None:
+    """It ends whole and without `end`, long before the drain would be over; its reader comes
+    back."""
+    settings, jobs = make_settings(tmp_path, drain_s=600), FakeJobs()
+    jobs.add("one")
+    replica = await fake.start(settings.mesh_address, fake.FakeServing(), jobs)
+    async with _process(_environment(settings)) as process, _client(settings) as http:
+        await _until_listening(process)
+        async with http.stream("GET", "/api/v1/jobs/one/events") as reply:
+            lines = reply.aiter_lines()
+            await anext(lines)
+            process.send_signal(signal.SIGTERM)
+            rest = [line async for line in lines if line.startswith("event:")]
+        assert rest == ["event: job"]
+        async with asyncio.timeout(30):
+            await process.communicate()
         assert process.returncode == 0
     await replica.grpc.stop(None)
 

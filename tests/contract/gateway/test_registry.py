@@ -7,8 +7,8 @@ import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
+from gateway.api.openapi import PATH
 from gateway.app import create_app
-from gateway.registry.openapi import PATH
 from services.rpc import errors
 from services.rpc.channel import open_channel
 from tests.fakes.facade import MESH_KEY, Facade
@@ -162,6 +162,21 @@ async def test_import_is_begun_and_looked_after(facade: Facade) -> None:
     states = [(await facade.http.get(path)).json()["import"] for _ in range(4)]
     assert [one["fraction"] for one in states] == [0.25, 0.5, 0.75, 1]
     assert (states[-1]["state"], states[-1]["number"]) == ("IMPORT_STATE_DONE", 1)
+
+
+async def test_evaluation_is_recorded_with_its_version(facade: Facade) -> None:
+    """Once for each key, by whoever the edge names; a broken number is refused by its name."""
+    facade.registry.add_version("m")
+    path = "/api/v1/models/m/versions/1:evaluation"
+    body = {"evaluation_digest": DATASET, "metrics": {"accuracy": 0.5}}
+    headers = {"x-parley-client": "ann", "idempotency-key": str(uuid.uuid4())}
+    first = await facade.http.post(path, json=body, headers=headers)
+    (found,) = first.json()["version"]["evaluations"]
+    assert (found["evaluation_digest"], found["metrics"]) == (DATASET, {"accuracy": 0.5})
+    assert found["recorded_by"] == "ann"
+    assert (await facade.http.post(path, json=body, headers=headers)).json() == first.json()
+    wrong = await facade.http.post(path, json={**body, "metrics": {"accuracy": "high"}})
+    assert _assert_problem(wrong, 400, "INVALID_TYPE")["field"].startswith("metrics")
 
 
 async def test_lineage_leads_both_ways(facade: Facade) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import uvicorn
 
-from services.registry.store import Store
+from services.registry.database import open_store
 from tests.contract.registry.worlds import STORE_TIMEOUT_S, WAIT_S, World, open_world
 from tests.fakes.mlflow import FakeMlflow
 from tests.fakes.postgres import Postgres
@@ -33,7 +33,7 @@ def postgres() -> Iterator[Postgres]:
 
 async def migrate(uri: str) -> None:
     """Makes the tables."""
-    store = Store(uri, STORE_TIMEOUT_S)
+    store = open_store(uri, STORE_TIMEOUT_S)
     await store.open()
     await store.close()
 

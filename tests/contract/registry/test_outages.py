@@ -112,6 +112,21 @@ async def test_mlflow_away_changes_nothing(world: World, fake_mlflow: FakeMlflow
     assert await world.alias() == version.number
 
 
+@pytest.mark.parametrize("state", ["down", "frozen"])
+async def test_a_store_away_is_heard_of_before_anything_is_compared(
+    socket_folder: Path, database_uri: str, mlflow_address: str, fake_mlflow: FakeMlflow, state: str
+):
+    """One that refuses and one that hangs alike; all are asked at once, and nothing is mended."""
+    async with open_world(socket_folder, database_uri, mlflow_address, DEADLINE_S) as world:
+        setattr(world.objects, state, True)
+        with pytest.raises(Unavailable) as caught:
+            await world.ask("Reconcile", pb.ReconcileRequest())
+        assert caught.value.reason == "OBJECT_STORE_UNAVAILABLE"
+        assert set(fake_mlflow.calls) <= {"experiments/get-by-name"}
+        setattr(world.objects, state, False)
+        await world.ask("Reconcile", pb.ReconcileRequest())
+
+
 async def test_a_registry_starts_before_its_database(socket_folder: Path, tmp_path: Path):
     """It listens, says UNAVAILABLE, and is ready when the database is."""
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:

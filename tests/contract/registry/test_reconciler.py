@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from parley.registry.v1 import registry_pb2 as pb
 
 from services.registry import registering
-from services.registry.mlflow_wire import MlflowWire
 from services.registry.tables import VERSIONS
+from services.rpc.mlflow_wire import MlflowWire
 from tests.contract.registry.worlds import WAIT_S, World
 
 

@@ -42,6 +42,19 @@ async def test_the_run_that_was_made_for_files_is_theirs(world: World):
     assert (await world.register("a", run_id=first.evidence.run_id)).number == first.number
 
 
+async def test_what_is_made_already_is_found(world: World):
+    """By files and run, as registering finds it; nothing else, and nothing that was deleted."""
+    find = world.registry.registrar.find
+    assert await find(world.model, "a" * 64, "") is None
+    made = await world.register("a")
+    for run_id in ("", made.evidence.run_id):
+        assert await find(world.model, "a" * 64, run_id) == made
+    for digit, run_id in (("b", ""), ("a", "0" * 32)):
+        assert await find(world.model, digit * 64, run_id) is None
+    await world.delete(made.number)
+    assert await find(world.model, "a" * 64, "") is None
+
+
 async def test_a_run_that_mlflow_does_not_have_is_refused(world: World):
     """Nothing is left of it."""
     with pytest.raises(FailedPrecondition) as caught:

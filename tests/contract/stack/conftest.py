@@ -1,4 +1,4 @@
-"""A registry and a replica behind one socket, and the command line before them."""
+"""A registry, a replica, jobs and feedback behind one socket, and the command line before them."""
 
 import asyncio
 import threading
@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from stack import registry
+from stack import job_client, registry
 from stack.cli import app
 from tests.fakes import serving as fake
+from tests.fakes.feedback_service import FakeFeedback
+from tests.fakes.jobs_service import FakeJobs
 from tests.fakes.registry_service import FakeRegistry
 
 START_WITHIN_S = 10.0
@@ -26,12 +29,16 @@ class Mesh:
     address: str
     registry: FakeRegistry
     serving: fake.FakeServing
+    jobs: FakeJobs
+    feedback: FakeFeedback
 
 
 @pytest.fixture
 def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mesh]:
-    """Runs both, and leads `registry.connect` there; the name given with --as is the key."""
-    made = Mesh(f"unix:{tmp_path}/mesh.sock", FakeRegistry(), fake.FakeServing())
+    """Runs all, and leads connections there; the name given with --as is the key."""
+    made = Mesh(
+        f"unix:{tmp_path}/mesh.sock", FakeRegistry(), fake.FakeServing(), FakeJobs(), FakeFeedback()
+    )
     made.registry.clients = {name: name for name in ("ann", "bob")}
 
     @contextmanager
@@ -40,8 +47,18 @@ def mesh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mesh]:
             yield known
 
     monkeypatch.setattr(registry, "connect", connect)
+    _lead_jobs(made, monkeypatch)
     with _running(made):
         yield made
+
+
+def _lead_jobs(mesh: Mesh, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leading(kind: type) -> Callable[..., Any]:
+        return lambda as_name=None: kind(mesh.address, as_name or "key")
+
+    monkeypatch.setattr(job_client, "connect", leading(job_client.Jobs))
+    monkeypatch.setattr(job_client, "connect_feedback", leading(job_client.Feedback))
+    monkeypatch.setattr(job_client, "PAUSE_S", 0.01)
 
 
 @contextmanager
@@ -50,7 +67,9 @@ def _running(mesh: Mesh) -> Iterator[None]:
     loop, started = asyncio.new_event_loop(), threading.Event()
 
     async def serve(stop: asyncio.Event) -> None:
-        server = await fake.start(mesh.address, mesh.serving, mesh.registry)
+        server = await fake.start(
+            mesh.address, mesh.serving, mesh.registry, mesh.jobs, mesh.feedback
+        )
         started.set()
         await stop.wait()
         await server.grpc.stop(None)

@@ -41,6 +41,18 @@ def test_list_and_show_tell_people_and_programs_the_same(two, parley):
     assert digest in version.stdout
 
 
+def test_show_tells_what_was_recorded_of_a_version(two, parley):
+    """On which dataset, what, and by whom."""
+    evaluation = two.registry.versions["m"][1].evaluations.add(
+        evaluation_digest=DATASET, metrics={"accuracy": 0.75, "loss": 2}, recorded_by="ann"
+    )
+    evaluation.time.FromSeconds(0)
+    shown = parley("models", "show", "m@2").stdout
+    assert f"on {DATASET[:12]}: accuracy=0.75, loss=2 (1970-01-01 00:00:00 UTC by ann)" in shown
+    told = json.loads(parley("models", "show", "m@2", "--json").stdout)
+    assert told["evaluations"][0]["evaluation_digest"] == DATASET
+
+
 def test_import_goes_on_to_its_end_and_names_the_next_command(mesh, parley, tmp_path):
     """The version goes to stdout, and nothing else does."""
     run = parley("models", "import", "m", str(tmp_path), "--metric", "loss=0.5")

@@ -37,7 +37,8 @@ def _violations(page: Page) -> list[dict[str, Any]]:
     ]
 
 
-def _assert_clean(page: Page, state: str) -> None:
+def assert_clean(page: Page, state: str) -> None:
+    """No violation, and nothing that makes the page scroll sideways."""
     assert _violations(page) == [], state
     assert page.evaluate(_SIDEWAYS) == [], f"{state} scrolls sideways"
 
@@ -61,9 +62,9 @@ def _walk(chat: ChatPage, url: str) -> None:
     page = chat.page
     page.goto(url.partition("/login")[0])
     expect(page.get_by_label("Token")).to_be_focused()
-    _assert_clean(page, "sign-in")
+    assert_clean(page, "sign-in")
     chat.open(url)
-    _assert_clean(page, "welcome")
+    assert_clean(page, "welcome")
     _walk_answers(chat)
     _walk_dialogs(chat)
 
@@ -75,30 +76,30 @@ def _walk_answers(chat: ChatPage) -> None:
     chat.button("Answer again").click()
     chat.settled()
     expect(chat.answer.locator(".hljs-keyword").first).to_be_attached()
-    _assert_clean(page, "long answer")
+    assert_clean(page, "long answer")
     page.keyboard.press("Control+ArrowUp")
-    _assert_clean(page, "editing")
+    assert_clean(page, "editing")
     page.keyboard.press("Escape")
     error = {"error": {"message": "The queue is full"}}
     answer_with(page, json.dumps(error), 429, {"retry-after": "90", "x-request-id": "req-1"})
     chat.ask("Why?")
-    _assert_clean(page, "failure")
+    assert_clean(page, "failure")
     page.unroute_all()
     stream = HeldStream(page)
     chat.write("Wait")
     stream.push(chunk("So"))
     expect(chat.answer).to_have_text("So")
-    _assert_clean(page, "streaming")
+    assert_clean(page, "streaming")
     stream.push(body([]))
     chat.settled()
 
 
 def _walk_dialogs(chat: ChatPage) -> None:
     chat.button("Settings of this chat").click()
-    _assert_clean(chat.page, "settings")
+    assert_clean(chat.page, "settings")
     chat.page.keyboard.press("Escape")
     chat.page.keyboard.press("Control+/")
-    _assert_clean(chat.page, "help")
+    assert_clean(chat.page, "help")
 
 
 def test_axe_sees_a_fault(chat: ChatPage) -> None:

@@ -43,16 +43,18 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 class Product:
     """One running stack. `restart` puts another in its place, on the same data and ports."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, *, jobs: bool = False) -> None:
         self.home = home
-        self.running = up.start(home)
+        self._jobs = jobs
+        self.running = up.start(home, jobs=jobs)
         self.supervisor = Supervisor(home)
 
-    def restart(self) -> None:
+    def restart(self, between: Callable[[], None] = lambda: None) -> None:
         """`down`, then `up` again."""
         ports = self.running.plan.ports
         up.stop(self.home)
-        self.running = up.start(self.home, ports=ports)
+        between()
+        self.running = up.start(self.home, ports=ports, jobs=self._jobs)
 
     def key(self, name: str = "") -> str:
         """The API key of a client, or the common one."""

@@ -5,7 +5,7 @@ import subprocess
 import httpx
 from minio import Minio
 
-from services.registry import s3_credentials
+from services.objects import s3_credentials
 from stack.stores import psql
 
 from .product import FRANCE, STARTER, Product

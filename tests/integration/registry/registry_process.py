@@ -13,8 +13,8 @@ from services.registry import failpoints, imports, process
 from services.registry.model import File, Import, ImportState
 from services.registry.registering import Registrar, Registration
 from services.registry.settings import Settings
-from services.registry.store import Store
 from services.rpc import logs, settings
+from services.rpc.store import Store
 from tests.fakes.objects import FakeImporter, FakeObjects
 
 

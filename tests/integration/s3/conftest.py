@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from minio import Minio
 
-from services.registry import s3_credentials
-from services.registry.object_store import S3ObjectStore
+from services.objects import s3_credentials
+from services.objects.object_store import S3ObjectStore
 from tests.integration.s3 import builds, servers
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.registry import s3_credentials
+from services.objects import s3_credentials
 
 BUCKET = "parley"
 READY_S = 30

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from services.registry.object_store import PART_BYTES, S3ObjectStore
+from services.objects import s3_credentials
+from services.objects.object_store import PART_BYTES, S3ObjectStore
 from services.rpc.errors import Internal, NotFound, Unavailable
 from tests.integration.s3 import servers
 from tests.integration.s3.conftest import store_of
@@ -130,6 +131,22 @@ async def test_a_server_that_hangs_is_unavailable(own_server, own_store):
     own_server.go_on()
     with pytest.raises(NotFound):
         await own_store.stat("a/file")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_look_at_the_bucket_says_whether_it_is_there(server_of, kind):
+    """A server without it is up, and of no use."""
+    server = server_of(kind)
+    keys = s3_credentials.read(server.credentials_file)
+    for bucket in (servers.BUCKET, "nobody"):
+        store = S3ObjectStore(server.endpoint, bucket, keys)
+        if bucket == servers.BUCKET:
+            await store.check()
+        else:
+            with pytest.raises(Internal) as caught:
+                await store.check()
+            assert caught.value.reason == "BUCKET_NOT_FOUND"
+        store.close()
 
 
 async def test_wrong_keys_are_our_fault(own_server):

@@ -23,10 +23,10 @@ def test_words_that_are_not_ours_never_reach_a_client(code: grpc.StatusCode):
     assert "10.0.0.7" not in problem.detail
 
 
-def test_mesh_without_a_registry_says_so():
+def test_mesh_without_a_service_says_so():
     """And is no fault of ours."""
     error = errors.from_status(grpc.StatusCode.UNIMPLEMENTED, "", None)
-    assert problems.of_service(error).detail == "There is no registry here."
+    assert problems.of_service(error).detail == "This Parley has no such service."
 
 
 def test_our_words_and_reasons_pass():

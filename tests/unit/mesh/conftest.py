@@ -21,10 +21,17 @@ GOOD = {
     "mesh_clients": {"user": "canary-user", "gateway": "canary-mesh"},
     "page_key": "canary-page",
     "registry_address": "unix:/run/parley/registry.sock",
+    "jobs_address": "unix:/run/parley/jobs.sock",
     "mlflow_address": "unix:/run/parley/mlflow.sock",
     "mlflow_port": 5000,
 }
-WITHOUT_STORES = {**GOOD, "registry_address": "", "mlflow_address": "", "mlflow_port": 0}
+WITHOUT_STORES = {
+    **GOOD,
+    "registry_address": "",
+    "jobs_address": "",
+    "mlflow_address": "",
+    "mlflow_port": 0,
+}
 
 
 @pytest.fixture

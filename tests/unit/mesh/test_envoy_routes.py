@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from services.mesh.routes import CHAT_PATHS, MESH_SERVICES, REGISTRY_SERVICE
+from services.mesh.routes import (
+    CHAT_PATHS,
+    DATASETS,
+    JOB_EVENTS,
+    JOBS_SERVICES,
+    MESH_SERVICES,
+    REGISTRY_SERVICE,
+)
 
 PUBLIC = {"/", "/login", "/healthz", "/favicon.ico", "/favicon.svg", "/assets"}
 AUTH = "envoy.filters.http.api_key_auth"
@@ -21,6 +28,8 @@ def routes(managers):
 
 def path_of(route):
     match = route["match"]
+    if "safe_regex" in match:
+        return match["safe_regex"]["regex"]
     return match.get("path") or match.get("path_separated_prefix") or match["prefix"]
 
 
@@ -55,7 +64,7 @@ def test_refusals_come_before_what_they_guard(routes):
         assert [route["direct_response"]["status"] for route in first] == statuses
 
 
-@pytest.mark.parametrize("path", CHAT_PATHS)
+@pytest.mark.parametrize("path", [*CHAT_PATHS, JOB_EVENTS])
 def test_streams_have_their_own_bounds(routes, path):
     """No timeout on the whole answer, but on silence, and on the stream's life."""
     (action,) = [route["route"] for route in routes["edge"] if path_of(route) == path]
@@ -67,16 +76,29 @@ def test_streams_have_their_own_bounds(routes, path):
 def test_plain_answers_have_fifteen_seconds(routes):
     """Every route of the edge has a bound."""
     for route in routes["edge"]:
-        if "route" in route and path_of(route) not in CHAT_PATHS:
+        if "route" in route and path_of(route) not in (*CHAT_PATHS, JOB_EVENTS, DATASETS):
             assert route["route"]["timeout"] == "15s"
 
 
+def test_a_dataset_may_be_larger_than_a_chat(routes):
+    """It has a bound of its own, before the one of all other bodies, and two minutes."""
+    mine = [route for route in routes["edge"] if path_of(route) == DATASETS]
+    refused, taken = mine
+    assert refused["direct_response"] == {"status": 413}
+    over = refused["match"]["headers"][0]["range_match"]["start"]
+    assert int(over) == (64 << 20) + 1
+    assert taken["route"]["timeout"] == "120s"
+    others = [r for r in routes["edge"] if r.get("direct_response") == {"status": 413}]
+    assert routes["edge"].index(taken) < routes["edge"].index(others[-1])
+
+
 def test_mesh_serves_the_listed_services_only(routes):
-    """Serving, reflection and health by the serving cluster, the registry by its own; Envoy keeps
-    no caller's deadline, which would end a stream as INTERNAL."""
+    """Serving, reflection and health by the serving cluster, the registry and the jobs by their
+    own; Envoy keeps no caller's deadline, which would end a stream as INTERNAL."""
     homes = {path_of(route): route["route"]["cluster"] for route in routes["mesh"]}
     served = {f"/{one}/": "serving" for one in MESH_SERVICES}
-    assert homes == {**served, f"/{REGISTRY_SERVICE}/": "registry"}
+    jobs = {f"/{one}/": "jobs" for one in JOBS_SERVICES}
+    assert homes == {**served, f"/{REGISTRY_SERVICE}/": "registry", **jobs}
     for route in routes["mesh"]:
         assert route["route"]["timeout"] == "0s"
         assert route["route"]["max_stream_duration"] == {"max_stream_duration": "3600s"}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.registry.gates import refusals
-from services.registry.model import Evidence, Gate, Policy
+from services.registry.model import Evaluation, Gate, Policy
 
 DATA, OTHER = "a" * 64, "b" * 64
 FLOOR = Policy((Gate("accuracy", floor=0.8),))
@@ -15,9 +15,11 @@ MARGIN = Policy((Gate("accuracy", margin=0.05),))
 LOSS = Policy((Gate("loss", lower_is_better=True, floor=2.0, margin=0.1),))
 
 
-def measured(value: float | None, metric: str = "accuracy", on: str = DATA) -> Evidence:
-    """Evidence of one metric."""
-    return Evidence({} if value is None else {metric: value}, evaluation_digest=on)
+def measured(
+    value: float | None, metric: str = "accuracy", on: str = DATA
+) -> tuple[Evaluation, ...]:
+    """One metric, measured once."""
+    return (Evaluation(on, {} if value is None else {metric: value}),)
 
 
 @pytest.mark.parametrize(("value", "passes"), [(0.8, True), (0.81, True), (0.7999999, False)])
@@ -54,13 +56,44 @@ def test_values_of_different_datasets_are_not_compared():
     for mine, theirs in ((OTHER, DATA), ("", DATA), (DATA, ""), ("", "")):
         (words,) = refusals(MARGIN, measured(0.99, on=mine), measured(0.9, on=theirs))
         assert "dataset" in words
+        assert "RecordEvaluation" in words
+
+
+def test_a_champion_is_compared_on_the_candidates_dataset():
+    """What was recorded of it there counts, not what it reached elsewhere."""
+    champion = (*measured(0.99, on=OTHER), *measured(0.7, on=DATA))
+    assert refusals(MARGIN, measured(0.66), champion) == []
+    (words,) = refusals(MARGIN, measured(0.6), champion)
+    assert words == "accuracy is 0.6, worse than the champion's 0.7 by 0.1"
+
+
+def test_what_was_recorded_of_a_candidate_counts():
+    """For floors where its evidence lacks the metric, for margins where datasets meet."""
+    candidate = (*measured(0.9, on=OTHER), *measured(0.5))
+    (words,) = refusals(MARGIN, candidate, measured(0.9))
+    assert words == "accuracy is 0.5, worse than the champion's 0.9 by 0.4"
+    unmeasured = (Evaluation("", {}), *measured(0.85))
+    assert refusals(FLOOR, unmeasured, None) == []
+    assert refusals(MARGIN, unmeasured, measured(0.9)) == []
+
+
+def test_evidence_comes_before_what_was_recorded():
+    """A better number that is recorded later, on another dataset, does not help."""
+    both = (*measured(0.9), *measured(0.5, on=OTHER))
+    candidate = (*measured(0.1), *measured(0.99, on=OTHER))
+    assert len(refusals(FLOOR, candidate, None)) == 1
+    (words,) = refusals(MARGIN, candidate, both)
+    assert words == "accuracy is 0.1, worse than the champion's 0.9 by 0.8"
 
 
 @pytest.mark.parametrize("value", [None, math.nan])
 def test_a_champion_without_the_metric_is_no_measure(value: float | None):
-    """It is refused in words that name the champion."""
+    """It is refused in words that name the champion, the dataset, and what to do."""
     (words,) = refusals(MARGIN, measured(0.99), measured(value))
-    assert words == "accuracy of the champion was not measured"
+    assert words == (
+        "accuracy of the champion was not measured on the candidate's evaluation dataset "
+        f"{DATA[:12]}: measure it there, and record that with RecordEvaluation"
+    )
 
 
 def test_a_first_version_needs_only_floors():
@@ -71,12 +104,12 @@ def test_a_first_version_needs_only_floors():
 def test_every_gate_that_refuses_is_named():
     """Who is refused hears all reasons at once."""
     policy = Policy((*FLOOR.gates, *LOSS.gates))
-    assert len(refusals(policy, Evidence({"accuracy": 0.1, "loss": 9.0}), None)) == 2
+    assert len(refusals(policy, (Evaluation("", {"accuracy": 0.1, "loss": 9.0}),), None)) == 2
 
 
 def test_no_gates_ask_nothing():
     """A model without rules takes any version."""
-    assert refusals(Policy(), Evidence(), measured(0.9)) == []
+    assert refusals(Policy(), (), measured(0.9)) == []
 
 
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6), st.floats(0, 1e3), st.booleans())

@@ -31,6 +31,9 @@ def make(places: Places) -> None:
     places.venv.mkdir()
     now = {lock: stamps.packages(places, lock) for lock in ("parley", "test")}
     stamps.write(places.stamp, **now, stubs=stamps.stubs(places))
+    airflow = places.airflow
+    airflow.venv.mkdir()
+    stamps.write(airflow.stamp, airflow=stamps.packages(airflow, "airflow"))
     for path in (page.built_stamp(places), page.packages_stamp(places)):
         path.parent.mkdir()
     stamps.write(page.built_stamp(places), page=stamps.page(places))
@@ -39,7 +42,13 @@ def make(places: Places) -> None:
 
 def test_an_empty_checkout_lacks_everything(checkout):
     """The first start makes all parts."""
-    assert launch.missing(checkout, "up") == {"parley", "stubs", "page"}
+    assert launch.missing(checkout, "up") == {"parley", "stubs", "page", "airflow"}
+
+
+def test_a_parley_without_jobs_needs_no_airflow(checkout):
+    """`up --without jobs` and `bench` make no environment for it."""
+    assert "airflow" not in launch.missing(checkout, "up", jobs=False)
+    assert "airflow" not in launch.missing(checkout, "bench")
 
 
 def test_a_made_checkout_lacks_nothing(checkout):
@@ -53,6 +62,7 @@ def test_a_made_checkout_lacks_nothing(checkout):
     [
         ("requirements/parley.txt", {"parley", "stubs"}),
         ("requirements/test.txt", {"test"}),
+        ("requirements/airflow.txt", {"airflow"}),
         ("protos/parley/serving/v1/model_serving.proto", {"stubs"}),
         ("stack/stubs.py", {"stubs"}),
         ("chat/src/main.ts", {"page"}),

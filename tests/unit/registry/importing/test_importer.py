@@ -207,6 +207,39 @@ async def test_a_finished_export_is_not_made_again(bench: Bench):
     assert len(bench.bucket.written) == len(set(bench.bucket.written))
 
 
+async def test_the_same_files_for_the_same_run_are_exported_once(bench: Bench):
+    """Their version has an engine's form already; another run's files get one of their own."""
+    bench.ask("one")
+    bench.ask("two")
+    bench.ask("three", evidence=Evidence(run_id="1f" * 16))
+    async with bench.running():
+        assert (await bench.rows.over("two")).state is ImportState.DONE
+        assert bench.export.calls == 1
+        assert (await bench.rows.over("three")).state is ImportState.DONE
+    assert bench.export.calls == 2
+    first, second, _ = bench.registrar.seen
+    assert {**first, "import_id": ""} == {**second, "import_id": ""}
+
+
+@pytest.mark.parametrize("lost", [True, False])
+async def test_an_import_again_mends_what_the_bucket_lost(bench: Bench, lost: bool):
+    """Where the engine's form is not whole any more, it is made anew."""
+    bench.ask("one")
+    async with bench.running():
+        await bench.rows.over("one")
+    whole = dict(bench.bucket.held)
+    key = next(key for key in whole if key.endswith("openvino_model.bin"))
+    if lost:
+        del bench.bucket.held[key]
+    else:
+        bench.bucket.held[key] = b"other"
+    bench.ask("two")
+    async with bench.running():
+        assert (await bench.rows.over("two")).state is ImportState.DONE
+    assert bench.export.calls == 2
+    assert bench.bucket.held == whole
+
+
 async def test_a_store_that_stays_away_fails_the_import(bench: Bench):
     """Nobody waits for ever, and the reason is the store's."""
     bench.settings.import_patience_s = 0

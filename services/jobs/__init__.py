@@ -1,0 +1,1 @@
+"""Takes long work on, has Airflow carry it out, and shows how far it has come."""

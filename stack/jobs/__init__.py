@@ -1,0 +1,3 @@
+"""What carries jobs out on this machine: Airflow's processes, the jobs' service, and what tasks are
+told.
+"""

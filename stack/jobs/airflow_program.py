@@ -1,0 +1,55 @@
+"""Becomes one of Airflow's programs, once its tables are there: `python -m
+stack.jobs.airflow_program ROLE`.
+
+Airflow's programs end where the tables are missing. The first of them to come makes them, and the
+others wait for it; a stamp tells that they are there for this version and this database.
+"""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from stack import keys
+from stack.environment.places import ROOT, Places
+
+MIGRATE_WITHIN_S = 600
+# Their log servers would listen on all addresses; the API server reads the same files.
+ROLES = {
+    "api": ["api-server"],
+    "scheduler": ["scheduler", "--skip-serve-logs"],
+    "processor": ["dag-processor"],
+    "triggerer": ["triggerer", "--skip-serve-logs"],
+}
+
+
+def main(role: str) -> None:
+    """Makes the tables where they are missing, then becomes the program."""
+    binary = os.environ["PARLEY_AIRFLOW_BIN"]
+    folder = Path(os.environ["AIRFLOW_HOME"])
+    with (folder / "migrate.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _migrate(binary, folder / "migrated")
+    os.execv(binary, [binary, *ROLES[role]])  # noqa: S606 (no shell wanted)
+
+
+def _migrate(binary: str, stamp: Path) -> None:
+    wanted = _wanted()
+    if stamp.exists() and stamp.read_text().strip() == wanted:
+        return
+    subprocess.run([binary, "db", "migrate"], check=True, timeout=MIGRATE_WITHIN_S)
+    keys.write_private(stamp, f"{wanted}\n")
+
+
+def _wanted() -> str:
+    """Airflow's pinned packages and its database."""
+    config = Path(os.environ["AIRFLOW_CONFIG"]).read_text(encoding="utf-8")
+    database = next(line for line in config.splitlines() if line.startswith("sql_alchemy_conn "))
+    lock = Places(ROOT, Path(sys.prefix)).lock("airflow").read_bytes()
+    return hashlib.sha256(lock + database.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,66 @@
+"""Many submits at a time, and what kills the scheduler between them."""
+
+import random
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import grpc
+from parley.jobs.v1 import jobs_pb2 as pb
+
+from .works import ENDED, Works
+
+SAME = 100
+SMALL_JOBS = 12
+KILLS = 2
+
+
+def test_a_hundred_identical_submits_are_one_job(works: Works, small_data: Path):
+    """All get the same job; Airflow has one run of it."""
+    request_id = str(uuid.uuid4())
+    spec = {"model": "once", "dataset": str(small_data), "epochs": 1, "no_promotion": True}
+
+    def submit(_: int) -> str:
+        return works.submit(request_id=request_id, finetune=spec).id
+
+    with ThreadPoolExecutor(20) as pool:
+        ids = set(pool.map(submit, range(SAME)))
+    assert ids == {request_id}
+    assert works.ended(request_id).state == pb.JOB_STATE_SUCCEEDED
+    assert len(works.mlflow_runs(request_id)) == 1
+
+
+def test_another_job_under_the_same_id_is_refused(works: Works, small_data: Path):
+    """ALREADY_EXISTS, and the first job is as it was."""
+    spec = {"model": "parley-starter", "dataset": str(small_data)}
+    job = works.submit(batch_generate=spec)
+    try:
+        works.submit(request_id=job.id, batch_generate={**spec, "tokens_max": 7})
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.ALREADY_EXISTS
+    else:
+        raise AssertionError("it was taken")
+    works.ended(job.id)
+
+
+def test_small_jobs_are_done_once_while_the_scheduler_is_killed(works: Works, small_data: Path):
+    """Each ends well, with one output, however often the scheduler dies between."""
+    spec = {"model": "parley-starter", "dataset": str(small_data), "tokens_max": 4}
+    ids = [works.submit(batch_generate=spec).id for _ in range(SMALL_JOBS)]
+    chance = random.Random(4)
+    for _ in range(KILLS):
+        done = sum(works.job(one).state in ENDED for one in ids)
+        _await_more(works, ids, done + chance.randint(1, 3))
+        works.kill("airflow-scheduler")
+    jobs = [works.ended(one) for one in ids]
+    assert [job.state for job in jobs] == [pb.JOB_STATE_SUCCEEDED] * SMALL_JOBS
+    outputs = {job.result.output for job in jobs}
+    assert len(outputs) in (1, SMALL_JOBS)
+
+
+def _await_more(works: Works, ids: list[str], wanted: int) -> None:
+    deadline = time.monotonic() + 300
+    while sum(works.job(one).state in ENDED for one in ids) < min(wanted, len(ids)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

@@ -1,0 +1,1 @@
+"""Datasets: read line by line, checked, split, and stored by digest."""

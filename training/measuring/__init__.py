@@ -1,0 +1,1 @@
+"""Asks models what was held out, and compares them."""
