@@ -25,7 +25,7 @@ SOAK_STREAMS = 32
 
 async def measure(running: Running, target: HttpTarget, *, leaves: int, soak_s: float) -> Faults:
     """Runs all of it against one stack with one replica."""
-    replica = _Replica(running)
+    replica = Replica(running)
     waits_s = []
     for _ in range(leaves):
         await _leave_after(target, 5)
@@ -40,11 +40,11 @@ async def measure(running: Running, target: HttpTarget, *, leaves: int, soak_s: 
     )
 
 
-class _Replica:
-    """Replica 0 from inside: its own count, and its processes."""
+class Replica:
+    """A replica from inside: its own count, and its processes."""
 
-    def __init__(self, running: Running) -> None:
-        self._address = f"unix:{running.plan.home.socket('serving-0')}"
+    def __init__(self, running: Running, name: str = "serving-0") -> None:
+        self._address = f"unix:{running.plan.home.socket(name)}"
         self._channel = grpc.aio.insecure_channel(
             self._address, options=[("grpc.max_reconnect_backoff_ms", 200)]
         )
@@ -97,7 +97,7 @@ async def _leave_after(target: HttpTarget, events: int, tokens: int = TOKENS_MAX
     writer.transport.abort()
 
 
-async def _soak(replica: _Replica, target: HttpTarget, seconds: float) -> Soak:
+async def _soak(replica: Replica, target: HttpTarget, seconds: float) -> Soak:
     """Clients leave at random; half as long before it begins, so that nothing is new to anyone."""
     await _come_and_go(target, seconds / 2)
     await replica.idle_s()

@@ -69,6 +69,18 @@ class Faults:
 
 
 @dataclass(frozen=True, slots=True)
+class Failover:
+    """Kills of one of two replicas under streams: how many streams there were, broke, and moved;
+    `stall` is the longest wait between two pieces of one that moved."""
+
+    kills: int
+    streams: int
+    broken: int
+    migrations: int
+    stall: Spread
+
+
+@dataclass(frozen=True, slots=True)
 class Outage:
     """A store that was stopped while people chatted. `refused_s_max` is the longest that a call of
     the registry which needed it took to say UNAVAILABLE, `back_s` from its start to all well."""
@@ -157,10 +169,10 @@ def overhead_table(found: dict[str, dict[str, Spread]]) -> Table:
     return table
 
 
-def faults_table(found: Faults) -> Table:
+def faults_table(found: Faults, failover: Failover) -> Table:
     """What leaving clients and dying processes cost."""
     soak = found.soak
-    table = Table(title="Leaving and dying, one replica", show_header=False)
+    table = Table(title="Leaving and dying, one replica; the last two with two", show_header=False)
     for name, value in (
         ("slot free after a client left at token 5, ms p50 / p95 / p99", str(found.slot_free)),
         ("the same, longest", f"{found.slot_free_ms_max:.0f} ms"),
@@ -171,6 +183,11 @@ def faults_table(found: Faults) -> Table:
         ("the replica's memory, before and after", "{} / {} MiB".format(*soak.replica_mib)),
         ("the engine's, with its cache filling up", "{} / {} MiB".format(*soak.engine_mib)),
         ("open files, before and after", "{} / {}".format(*soak.files)),
+        (
+            f"streams under {failover.kills} kills of a replica",
+            f"{failover.streams}, {failover.broken} broken, {failover.migrations} migrations",
+        ),
+        ("longest wait in a stream that migrated, ms p50 / p95 / p99", str(failover.stall)),
     ):
         table.add_row(name, value)
     return table
@@ -192,11 +209,15 @@ def deployment_table(found: Deployment) -> Table:
 
 
 def to_json(
-    rows: Sequence[Row], overhead: dict[str, dict[str, Spread]], faults: Faults | None
+    rows: Sequence[Row],
+    overhead: dict[str, dict[str, Spread]],
+    faults: Faults | None,
+    failover: Failover | None,
 ) -> dict[str, Any]:
     """Everything as JSON values."""
     return {
         "faults": asdict(faults) if faults else None,
+        "failover": asdict(failover) if failover else None,
         "throughput": [asdict(r) for r in rows],
         "overhead": {
             way: {k: asdict(v) for k, v in spreads.items()} for way, spreads in overhead.items()

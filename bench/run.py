@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from bench import faults, figures, others
+from bench import failover, faults, figures, others
 from bench.figures import Row, Spread
 from bench.in_process import prompt
 from bench.streams import GrpcTarget, HttpTarget, Stream
@@ -51,6 +51,7 @@ class Options:
     faults: bool = False
     leaves: int = 200
     soak_s: float = 60.0
+    kills: int = 4
 
 
 def deployment(home: Home, *, outage_s: float, as_json: bool) -> int:
@@ -77,17 +78,20 @@ def main(home: Home, options: Options, *, as_json: bool) -> int:
         model_dir = options.model_dir or _bench_model(home, console)
         rows = _throughput(Path(scratch, "mesh"), model_dir, options, console)
         overhead = _overhead(Path(scratch, "paced"), model_dir, options, console)
-        found = _faults(Path(scratch, "faults"), home, options, console) if options.faults else None
+        found = moved = None
+        if options.faults:
+            found = _faults(Path(scratch, "faults"), home, options, console)
+            moved = _failover(Path(scratch, "failover"), home, options, console)
     if as_json:
-        print(json.dumps(figures.to_json(rows, overhead, found), indent=2))
+        print(json.dumps(figures.to_json(rows, overhead, found, moved), indent=2))
     else:
         out = Console()
         out.print(figures.throughput_table(rows))
         if overhead:
             out.print(figures.overhead_table(overhead))
-        if found:
-            out.print(figures.faults_table(found))
-    return int(any(row.errors for row in rows))
+        if found and moved:
+            out.print(figures.faults_table(found, moved))
+    return int(any(row.errors for row in rows) or (moved is not None and moved.broken > 0))
 
 
 def _bench_model(home: Home, console: Console) -> Path:
@@ -117,6 +121,16 @@ def _faults(folder: Path, home: Home, options: Options, console: Console) -> fig
         return asyncio.run(
             faults.measure(running, target, leaves=options.leaves, soak_s=options.soak_s)
         )
+
+
+def _failover(folder: Path, home: Home, options: Options, console: Console) -> figures.Failover:
+    from training import shapes
+
+    model_dir = _made(home, "bench-tiny", shapes.TINY_SHAPE, console)
+    console.print(f"Two replicas, and {options.kills} kills under streams")
+    with _mesh(Home(folder), model_dir, replicas=2) as running:
+        target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
+        return asyncio.run(failover.measure(running, target, kills=options.kills))
 
 
 def _throughput(folder: Path, model_dir: Path, options: Options, console: Console) -> list[Row]:
@@ -283,11 +297,13 @@ async def _ways_in_turn(running: up.Running, requests: int) -> dict[str, dict[st
 
 
 @contextlib.contextmanager
-def _mesh(home: Home, model_dir: Path, replica_module: str = "") -> Iterator[up.Running]:
-    """A whole mesh of its own, with one replica, or another program in the replica's place."""
+def _mesh(
+    home: Home, model_dir: Path, replica_module: str = "", replicas: int = 1
+) -> Iterator[up.Running]:
+    """A whole mesh of its own, or one with another program in the replica's place."""
 
     def plan() -> Plan:
-        planned = up.prepare(home, model_dir=model_dir)
+        planned = up.prepare(home, replicas, model_dir)
         edge.write_config(planned)
         if not replica_module:
             return planned

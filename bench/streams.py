@@ -26,6 +26,7 @@ class Stream:
     arrivals_s: list[float] = field(default_factory=list)
     tokens: int = 0
     error: str = ""
+    migrations: int = 0
 
     @property
     def first_s(self) -> float:
@@ -128,7 +129,9 @@ def _take_event(line: bytes, stream: Stream) -> None:
     if b'"error"' in line[:20]:
         stream.error = line.decode(errors="replace")
     elif b'"completion_tokens":' in line:
-        stream.tokens = json.loads(line[len(DATA) :])["usage"]["completion_tokens"]
+        last = json.loads(line[len(DATA) :])
+        stream.tokens = last["usage"]["completion_tokens"]
+        stream.migrations = last.get("parley", {}).get("migrations", 0)
     elif b'"content":"' in line or b'"text":"' in line:
         stream.arrivals_s.append(time.perf_counter())
 

@@ -59,11 +59,11 @@ class Chunks:
             f',"logprobs":null,"finish_reason":"{reason}"}}]{self._tail}'
         ).encode()
 
-    def last(self) -> bytes:
+    def last(self, migrations: int = 0) -> bytes:
         """The usage where it was asked for, and the stream's end."""
         if not self._include_usage:
             return DONE
-        usage, timings = to_json(self._tally.usage()), to_json(self._tally.timings())
+        usage, timings = to_json(self._tally.usage()), to_json(self._tally.timings(migrations))
         chunk = f'{self._head},"choices":[],"usage":{usage},"parley":{timings}}}\n\n'
         return chunk.encode() + DONE
 

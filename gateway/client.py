@@ -11,7 +11,7 @@ from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 from gateway import metrics
 from gateway.errors import overloaded
-from gateway.generation import Generation
+from gateway.generation import Generation, Patience
 from gateway.settings import GatewaySettings
 from services.rpc import errors
 from services.rpc.channel import call_metadata
@@ -42,12 +42,18 @@ class ServingClient:
         """
         if self._open >= self._settings.generations_max:
             raise overloaded()
+        settings = self._settings
+        patience = Patience(
+            min(deadline_s or inf, settings.deadline_s),
+            settings.retry_s,
+            settings.resume_s,
+            settings.silence_s,
+        )
         generation = Generation(
-            partial(self._generate, request, request_id),
-            choices=request.choices,
-            deadline_s=min(deadline_s or inf, self._settings.deadline_s),
-            retry_s=self._settings.retry_s,
-            keep_text=bool(self._settings.traces_address) and self._settings.traces_content,
+            partial(self._generate, request_id),
+            request,
+            patience,
+            keep_text=bool(settings.traces_address) and settings.traces_content,
         )
         self._open += 1
         metrics.GENERATIONS_OPEN.set(self._open)
@@ -80,7 +86,7 @@ class ServingClient:
         return models
 
     def _generate(
-        self, request: pb.GenerateRequest, request_id: str, timeout_s: float
+        self, request_id: str, request: pb.GenerateRequest, timeout_s: float
     ) -> grpc.aio.UnaryStreamCall:
         return self._stub.Generate(request, timeout=timeout_s, metadata=self._metadata(request_id))
 

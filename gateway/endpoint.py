@@ -31,6 +31,8 @@ from gateway.validation import validate
 from gateway.whole import collect
 from services.rpc.errors import ParleyError
 
+MIGRATIONS_HEADER = "x-parley-migrations"
+
 
 def new_id() -> str:
     """What is unique in the id of an answer."""
@@ -99,6 +101,8 @@ class Endpoint:
             async with opened as generation, Departure(request.receive):
                 reply = encoded_reply(await collect(generation, answer))
                 reply.raw_headers.extend(identity.headers(generation.started))
+                if generation.migrations:
+                    reply.headers[MIGRATIONS_HEADER] = str(len(generation.migrations))
                 return reply
         except ParleyError as error:
             raise errors.to_api_error(error, self.names) from None

@@ -18,6 +18,16 @@ DISCONNECTS = Counter(
     "parley_gateway_disconnects_total", "Clients that left before their answer ended.", ["phase"]
 )
 RETRIES = Counter("parley_gateway_retries_total", "Generations asked for again after UNAVAILABLE.")
+MIGRATIONS = Counter(
+    "parley_gateway_migrations_total",
+    "Times that an answer left its replica for another one in mid-stream, by reason.",
+    ["reason"],
+)
+MIGRATION_STALL = Histogram(
+    "parley_gateway_migration_stall_seconds",
+    "Time from the loss of a replica to what its successor brought first.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
 SPANS = Counter(
     "parley_gateway_spans_total", "Spans of generations that MLflow took, or did not.", ["outcome"]
 )

@@ -27,6 +27,15 @@ class GatewaySettings(BaseSettings):
     retry_s: float = Field(
         5, ge=0, le=60, description="How long UNAVAILABLE is retried before a generation starts."
     )
+    resume_s: float = Field(
+        10, ge=0, le=60, description="How long an answer that lost its replica waits for another."
+    )
+    silence_s: float = Field(
+        5,
+        gt=0,
+        le=3600,
+        description="Longest silence of a replica between two tokens before another one goes on.",
+    )
     first_event_wait_s: float = Field(
         5,
         ge=0,

@@ -100,7 +100,7 @@ class EventStream:
             else:
                 frame = chunks.finish(event.finished)
                 if self._generation.done:
-                    return frame + chunks.last()
+                    return frame + chunks.last(len(self._generation.migrations))
             if frame:
                 self._sent_s = now_s()
                 await send({"type": "http.response.body", "body": frame, "more_body": True})

@@ -37,10 +37,11 @@ class Tally:
             "total_tokens": prompt_tokens + self._completion_tokens,
         }
 
-    def timings(self) -> dict[str, Any]:
+    def timings(self, migrations: int = 0) -> dict[str, Any]:
         """Times in milliseconds on the replica's clock, from admission.
 
-        `generation_ms` is from the start of work to the end; the rate is over all choices in it.
+        `generation_ms` is from the start of work to the end; the rate is over all choices in it. Of
+        an answer that has migrated, the times are the facade's and `queue_ms` the last replica's.
         """
         generation_s = max(self._total_s - self._queue_s, 0.0)
         rate = self._completion_tokens / generation_s if generation_s else 0.0
@@ -50,6 +51,7 @@ class Tally:
             "generation_ms": _milliseconds(generation_s),
             "queue_ms": _milliseconds(self._queue_s),
             "tokens_per_second": round(rate, 2),
+            **({"migrations": migrations} if migrations else {}),
         }
 
 

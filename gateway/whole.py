@@ -25,7 +25,7 @@ async def collect(generation: Generation, answer: Answer) -> bytes:
         **answer.head(answer.shape.whole_object, started),
         "choices": [choice.render(index, answer) for index, choice in enumerate(choices)],
         "usage": tally.usage(),
-        "parley": tally.timings(),
+        "parley": tally.timings(len(generation.migrations)),
     }
     return to_json(whole).encode()
 

@@ -35,4 +35,6 @@ DIGEST = "parley.model_digest"
 RUN = "parley.run_id"
 DATASET = "parley.dataset_digest"
 REVISION = "parley.revision"
+MIGRATIONS = "parley.migrations"
+MIGRATION_REASONS = "parley.migration_reasons"
 QUEUE_S = "parley.queue_duration"  # in seconds

@@ -137,6 +137,9 @@ def _response(ended: Ended) -> Attributes:
         names.REVISION: started.revision,
         names.INPUT_TOKENS: started.prompt_tokens,
     }
+    if migrations := ended.generation.migrations:
+        told[names.MIGRATIONS] = len(migrations)
+        told[names.MIGRATION_REASONS] = list(migrations)
     if finished:
         timings = [one.timings for one in finished]
         told[names.FINISH_REASONS] = [FINISH_REASONS[one.reason] for one in finished]

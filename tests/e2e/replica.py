@@ -14,10 +14,10 @@ POLL_S = 0.005
 
 
 class ReplicaProbe:
-    """Asks replica 0 directly, past Envoy and the facade."""
+    """Asks a replica directly, past Envoy and the facade."""
 
-    def __init__(self, running: Running) -> None:
-        self._socket = running.plan.home.socket("serving-0")
+    def __init__(self, running: Running, name: str = "serving-0") -> None:
+        self._socket = running.plan.home.socket(name)
         self._channel = grpc.insecure_channel(f"unix:{self._socket}")
         self._stub = pb_grpc.ModelServingStub(self._channel)
 
@@ -48,12 +48,14 @@ class ReplicaProbe:
 
     def process(self) -> psutil.Process:
         """The replica's process."""
-        return next(
+        found = [
             process
             for process in psutil.process_iter()
             if "services.serving" in process.cmdline()
             and process.environ().get("PARLEY_SERVING_ADDRESS") == f"unix:{self._socket}"
-        )
+        ]
+        # An engine that is just being started looks the same for a moment.
+        return min(found, key=lambda process: process.create_time())
 
     def engine(self) -> psutil.Process:
         """The engine's process, the replica's only child."""

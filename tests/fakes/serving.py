@@ -1,8 +1,8 @@
 """A ModelServing whose answers are scripted, and which keeps the contract's rules.
 
-It stops at tokens_max and at stop strings, numbers its tokens, refuses models that it does not
-have, and counts what callers did. It runs behind the real interceptor, so its errors look as a
-replica's do. A "token" is one of the script's pieces of bytes.
+It stops at tokens_max and at stop strings, numbers its tokens, goes on behind tokens that a caller
+holds, refuses models that it does not have, and counts what callers did. It runs behind the real
+interceptor, so its errors look as a replica's do. A "token" is one of the script's pieces of bytes.
 """
 
 import asyncio
@@ -36,15 +36,30 @@ class Script:
     started: pb.Started = field(default_factory=lambda: pb.Started(model=MODEL, version=VERSION))
     # Raised one by one, a call each, before Started.
     refusals: list[errors.ParleyError] = field(default_factory=list)
+    # The same, after `admit`.
+    refusals_admitted: list[errors.ParleyError] = field(default_factory=list)
     # Waited for before Started, and before the token of that position.
     admit: asyncio.Event | None = None
     resume: asyncio.Event | None = None
     resume_at: int = 0
+    # The tokens of choices that are sampled with a seed of these.
+    by_seed: dict[int, Sequence[bytes]] = field(default_factory=dict)
     # Raised at the token of that position; with no error the stream just ends there.
     dies_at: int | None = None
     dies_of: errors.ParleyError | None = None
+    # How many calls die so; one more goes through.
+    deaths_max: int = 1_000_000
+    # Where the next calls stop to say anything, one each.
+    freezes_at: list[int] = field(default_factory=list)
     # Left out of the numbering, so that a gap shows.
     skips_at: int | None = None
+    # What a resumed call adds to its positions.
+    resumes_off: int = 0
+    # What resumptions say in place of `started`, are refused with before it, one each.
+    started_later: list[pb.Started] = field(default_factory=list)
+    refusals_later: list[errors.ParleyError] = field(default_factory=list)
+    # Whether an answer that is made again gets other tokens.
+    wrong_again: bool = False
     # Waited for after the last Finished, before the status.
     linger: asyncio.Event | None = None
     models: Sequence[pb.LoadedModel] = (
@@ -101,7 +116,8 @@ class FakeServing(pb_grpc.ModelServingServicer):
             await self._note(request, context)
             await self._admit(request)
             started = pb.Started(prompt_tokens=_prompt_tokens(request))
-            started.MergeFrom(self.script.started)
+            later = self.script.started_later if _is_later(request) else []
+            started.MergeFrom(later.pop(0) if later else self.script.started)
             yield pb.GenerateResponse(started=started)
             async for event in self._events(request):
                 yield event
@@ -134,6 +150,8 @@ class FakeServing(pb_grpc.ModelServingServicer):
     async def _admit(self, request: pb.GenerateRequest) -> None:
         if self.script.refusals:
             raise self.script.refusals.pop(0)
+        if self.script.refusals_later and _is_later(request):
+            raise self.script.refusals_later.pop(0)
         if request.model not in ("", MODEL, f"{MODEL}@{VERSION}"):
             raise errors.NotFound(
                 f"There is no model {request.model!r} here.", reason="MODEL_NOT_FOUND"
@@ -146,18 +164,25 @@ class FakeServing(pb_grpc.ModelServingServicer):
             )
         if self.script.admit is not None:
             await self.script.admit.wait()
+        if self.script.refusals_admitted:
+            raise self.script.refusals_admitted.pop(0)
 
     async def _events(self, request: pb.GenerateRequest) -> AsyncIterator[pb.GenerateResponse]:
-        choices = [_Choice(index, request) for index in range(request.choices or 1)]
-        for position, token in enumerate(self.script.tokens):
+        script, held = self.script, len(request.resume_token_ids)
+        freezes_at = script.freezes_at.pop(0) if script.freezes_at else None
+        choices = [_Choice(index, request, script) for index in range(request.choices or 1)]
+        for position in range(held, max(len(choice.script) for choice in choices)):
             await self._pause(position)
-            if position == self.script.dies_at:
-                if self.script.dies_of is not None:
-                    raise self.script.dies_of
+            if position == freezes_at:
+                await asyncio.Event().wait()
+            if position == script.dies_at and script.deaths_max:
+                script.deaths_max -= 1
+                if script.dies_of is not None:
+                    raise script.dies_of
                 return
-            shown = position + (1 if position == self.script.skips_at else 0)
+            shown = position + (1 if position == script.skips_at else 0)
             for choice in choices:
-                for event in choice.take(token, shown):
+                for event in choice.take(position, shown + (script.resumes_off if held else 0)):
                     yield event
         for choice in choices:
             for event in choice.end(pb.FINISH_REASON_STOP):
@@ -171,7 +196,8 @@ class FakeServing(pb_grpc.ModelServingServicer):
 class _Choice:
     """One answer as it grows: text waits for whole characters and possible stop strings."""
 
-    def __init__(self, index: int, request: pb.GenerateRequest) -> None:
+    def __init__(self, index: int, request: pb.GenerateRequest, script: Script) -> None:
+        self.script = script.by_seed.get(request.sampling.seed + index, script.tokens)
         self._index = index
         self._request = request
         self._stops = [stop.encode() for stop in request.stopping.stop_strings]
@@ -179,16 +205,25 @@ class _Choice:
         self._shown = 0
         self._tokens = 0
         self._done = False
+        self._wrong = 100 if script.wrong_again and _is_later(request) else 0
+        for token in self.script[: len(request.resume_token_ids)]:
+            self._data += token
+            self._tokens += 1
+            self._text(final=False)
 
-    def take(self, token: bytes, position: int) -> list[pb.GenerateResponse]:
+    def take(self, position: int, shown: int) -> list[pb.GenerateResponse]:
         if self._done:
             return []
+        if position >= len(self.script):
+            return self.end(pb.FINISH_REASON_STOP)
+        token = self.script[position]
+        self._id = position + self._wrong
         self._data += token
         self._tokens += 1
         stop = next((stop for stop in self._stops if stop in self._data), None)
         if stop is not None:
             self._data = self._data[: self._data.index(stop)]
-        events = [self._delta(token, position, final=stop is not None)]
+        events = [self._delta(token, shown, final=stop is not None)]
         if stop is not None:
             return events + self.end(pb.FINISH_REASON_STOP, stop.decode())
         if self._tokens == self._request.stopping.tokens_max:
@@ -199,6 +234,8 @@ class _Choice:
         if self._done:
             return []
         self._done = True
+        if not stop and self._tokens == self._request.stopping.tokens_max:
+            reason = pb.FINISH_REASON_LENGTH
         finished = pb.Finished(
             choice=self._index,
             reason=reason,
@@ -216,7 +253,7 @@ class _Choice:
 
     def _delta(self, token: bytes, position: int, final: bool) -> pb.GenerateResponse:
         delta = pb.Delta(
-            choice=self._index, position=position, token_ids=[position], text=self._text(final)
+            choice=self._index, position=position, token_ids=[self._id], text=self._text(final)
         )
         if self._request.logprobs:
             delta.logprobs.add(logprob=-0.5, token=token)
@@ -238,6 +275,11 @@ class _Choice:
             if self._data.endswith(stop[:size])
         )
         return max(lengths, default=0)
+
+
+def _is_later(request: pb.GenerateRequest) -> bool:
+    """Whether it goes on with what was begun: it names the version."""
+    return "@" in request.model
 
 
 def _prompt_tokens(request: pb.GenerateRequest) -> int:

@@ -90,6 +90,7 @@ class FakeLoader:
 
     limits: Limits
     memory_bytes: int = 1
+    make: Callable[[], FakeEngine] = FakeEngine
     engines: dict[Key, FakeEngine] = field(default_factory=dict)
 
     def measure(self, folder: Path) -> int:
@@ -98,7 +99,7 @@ class FakeLoader:
 
     async def load(self, version: Version, folder: Path) -> Loaded:
         """Makes a version with the engine that is there for it, or a new one."""
-        engine = self.engines.setdefault(version.key, FakeEngine())
+        engine = self.engines.setdefault(version.key, self.make())
         model = read_model(folder, version.key.model, version.key.digest)
         prompts = read_prompts(folder)
         return Loaded(version, model, prompts, engine, self.limits, self.memory_bytes)

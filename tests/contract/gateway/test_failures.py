@@ -93,6 +93,19 @@ async def test_retries_end(facade: Facade) -> None:
     assert 3 <= len(facade.serving.seen.requests) <= 6
 
 
+async def test_patience_begins_with_the_first_refusal(settings_with) -> None:
+    """A replica that froze while the request waited there is lost late, and another one answers."""
+    async with running(settings_with(retry_s=0.2)) as facade:
+        script = facade.serving.script
+        script.admit, script.refusals_admitted = asyncio.Event(), [LOADING]
+        asking = asyncio.create_task(facade.post())
+        await facade.serving.seen.until("requests")
+        await asyncio.wait({asking}, timeout=0.5)
+        script.admit.set()
+        assert (await asking).status_code == 200
+    assert len(facade.serving.seen.requests) == 2
+
+
 async def test_hint_that_is_longer_than_our_patience_is_passed_on(facade: Facade) -> None:
     """A replica that needs 10 s is not asked again within 1."""
     facade.serving.script.refusals = [
@@ -114,13 +127,18 @@ async def test_dead_mesh_is_a_503_in_our_words(facade: Facade) -> None:
 
 
 @pytest.mark.parametrize(
-    ("death", "code"),
-    [(DIED, "server_is_overloaded"), (None, "internal_error"), (ValueError(), "internal_error")],
+    ("death", "code", "calls"),
+    [
+        (DIED, "server_is_overloaded", 4),
+        (None, "internal_error", 1),
+        (ValueError(), "internal_error", 1),
+    ],
 )
 async def test_stream_that_breaks_ends_with_an_error(
-    facade: Facade, death: Exception | None, code: str
+    facade: Facade, death: Exception | None, code: str, calls: int
 ) -> None:
-    """A dead engine, an end without Finished and a bug: one error frame, which the SDK raises."""
+    """An engine that dies wherever the answer goes on, an end without Finished and a bug: one error
+    frame, which the SDK raises."""
     facade.serving.script.dies_at, facade.serving.script.dies_of = 2, death
     stream = await facade.sdk().chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
     texts = []
@@ -129,7 +147,7 @@ async def test_stream_that_breaks_ends_with_an_error(
             texts.append(chunk.choices[0].delta.content)
     assert texts == ["", "Hello", ", "]
     assert caught.value.code == code
-    assert len(facade.serving.seen.requests) == 1
+    assert len(facade.serving.seen.requests) == calls
 
 
 async def test_broken_stream_has_no_done(facade: Facade) -> None:
@@ -141,14 +159,14 @@ async def test_broken_stream_has_no_done(facade: Facade) -> None:
     assert "[DONE]" not in "".join(frames)
 
 
-@pytest.mark.parametrize(("death", "status"), [(DIED, 503), (None, 500)])
+@pytest.mark.parametrize(("death", "status", "calls"), [(DIED, 503, 4), (None, 500, 1)])
 async def test_answer_in_one_piece_that_breaks_is_a_status(
-    facade: Facade, death: errors.ParleyError | None, status: int
+    facade: Facade, death: errors.ParleyError | None, status: int, calls: int
 ) -> None:
-    """Half an answer is never given as a whole one, nor asked for again."""
+    """Half an answer is never given as a whole one, however often it was gone on with."""
     facade.serving.script.dies_at, facade.serving.script.dies_of = 2, death
     assert (await facade.post()).status_code == status
-    assert len(facade.serving.seen.requests) == 1
+    assert len(facade.serving.seen.requests) == calls
 
 
 async def test_gap_in_the_tokens_is_an_error(facade: Facade) -> None:

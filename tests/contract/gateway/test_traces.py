@@ -161,6 +161,23 @@ async def test_failure_is_in_its_span(settings_with, mlflow: FakeMlflow) -> None
     assert "gen_ai.response.id" in span
 
 
+async def test_migrations_are_in_the_span(settings_with, mlflow: FakeMlflow) -> None:
+    """How many, and why each; an answer that stayed where it began says nothing."""
+    async with _traced(settings_with(traces_address=mlflow.url, traces_share=1)) as (
+        facade,
+        traces,
+    ):
+        await facade.post()
+        facade.serving.script.dies_at, facade.serving.script.deaths_max = 2, 1
+        facade.serving.script.dies_of = errors.Unavailable("It died.", reason="ENGINE_DIED")
+        await facade.post(stream=True)
+        first, second = await _spans(mlflow, facade, traces)
+    assert "parley.migrations" not in first
+    assert second["parley.migrations"] == 1
+    assert second["parley.migration_reasons"] == ["ENGINE_DIED"]
+    assert second["gen_ai.usage.output_tokens"] == len(HELLO)
+
+
 async def test_share_of_none_sends_none(settings_with, mlflow: FakeMlflow) -> None:
     """Nothing leaves, and nothing is asked of MLflow."""
     async with _traced(settings_with(traces_address=mlflow.url, traces_share=0)) as (

@@ -74,10 +74,15 @@ async def until(holds: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def serve(
-    socket: Path, source: Source, chance: Callable[[], float], **keeping: object
+    socket: Path,
+    source: Source,
+    chance: Callable[[], float],
+    *,
+    make_engine: Callable[[], FakeEngine] = FakeEngine,
+    **keeping: object,
 ) -> AsyncIterator[Serving]:
     """Runs a server for one test; `keeping` goes to the keeper."""
-    replica, loader = Replica(), FakeLoader(LIMITS)
+    replica, loader = Replica(), FakeLoader(LIMITS, make=make_engine)
     address = f"unix:{socket}"
     server = Server(ServerSettings(address=address, drain_s=0), [SERVICE])
     pb_grpc.add_ModelServingServicer_to_server(Servicer(replica, chance), server.grpc)
