@@ -5,6 +5,7 @@ import sys
 from stack.environment.places import ROOT
 from stack.home import Home
 from stack.ports import LOOPBACK, Ports
+from stack.stores import mlflow
 from stack.stores.own import Own, OwnWandb
 from stack.stores.where import Stores
 
@@ -32,4 +33,7 @@ def environment(home: Home, ports: Ports, stores: Stores, own: Own) -> dict[str,
         "WANDB_PROJECT": wandb.project,
     }
     named = {f"PARLEY_TRAINING_{name}": value for name, value in told.items() if value}
-    return {**named, "PARLEY_DAGS_PYTHON": sys.executable, "PARLEY_DAGS_ROOT": str(ROOT)}
+    # A server of the user's says itself where its artifacts go.
+    artifacts = {} if own.mlflow else mlflow.artifacts_environment(stores)
+    dags = {"PARLEY_DAGS_PYTHON": sys.executable, "PARLEY_DAGS_ROOT": str(ROOT)}
+    return {**named, **artifacts, **dags}

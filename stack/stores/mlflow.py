@@ -27,14 +27,21 @@ def program(home: Home, stores: Stores) -> Program:
             "MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,localhost:*,127.0.0.1,127.0.0.1:*",
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "DO_NOT_TRACK": "true",
-            "MLFLOW_S3_ENDPOINT_URL": stores.s3_endpoint,
-            "AWS_SHARED_CREDENTIALS_FILE": stores.s3_credentials_file,
-            "AWS_DEFAULT_REGION": stores.s3_region,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
-            "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+            **artifacts_environment(stores),
         },
         probes=(Probe("http", "http://localhost/health", socket=socket, waiting=FIRST_WORDS),),
         ready_within_s=300,
         stop_within_s=20,
     )
+
+
+def artifacts_environment(stores: Stores) -> dict[str, str]:
+    """How MLflow's code, the server's and its clients', comes to the artifacts of its runs."""
+    return {
+        "MLFLOW_S3_ENDPOINT_URL": stores.s3_endpoint,
+        "AWS_SHARED_CREDENTIALS_FILE": stores.s3_credentials_file,
+        "AWS_DEFAULT_REGION": stores.s3_region,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+        "AWS_RESPONSE_CHECKSUM_VALIDATION": "when_required",
+    }
