@@ -18,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     environment.node,
     environment.page,
     environment.envoy,
+    environment.airflow,
     state.folder,
     state.secrets,
     state.sockets,

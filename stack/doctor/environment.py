@@ -3,8 +3,8 @@
 import subprocess
 
 from stack.doctor.check import FAIL, OK, WARN, Finding
+from stack.environment import launch, stamps
 from stack.environment import page as chat_page
-from stack.environment import stamps
 from stack.environment.places import Places
 from stack.home import Home
 
@@ -70,3 +70,10 @@ def envoy(places: Places, home: Home) -> Finding:
         return Finding("Envoy", FAIL, words, "Parley needs Linux with glibc, x86-64 or arm64.")
     version = run.stdout.split("version:")[-1].strip().split("/")
     return Finding("Envoy", OK, version[1] if len(version) > 1 else version[0])
+
+
+def airflow(places: Places, home: Home) -> Finding:
+    """Whether Airflow's environment is there; without it there are no jobs."""
+    if launch.has_airflow(places):
+        return Finding("Airflow", OK, "installed as requirements/airflow.txt pins it")
+    return Finding("Airflow", WARN, "is not installed as its lock says: jobs need it", REMAKE)
