@@ -15,13 +15,17 @@ from stack.supervisor import Process, Supervisor
 
 ANSWER_WITHIN_S = 2.0
 LOG_BYTES_MAX = 1 << 20
+READY = "ready"
 ALIVE = {"STARTING", "RUNNING"}
 WORDS = {"FATAL": "gave up: see its log", "BACKOFF": "ended; it is started again soon"}
 
 
 @dataclass(frozen=True)
 class Service:
-    """One service as found. `memory_mib` counts its child processes too."""
+    """One service as found. `memory_mib` counts its child processes too.
+
+    One that `up` does not wait for is healthy while it may still be starting, as `words` say.
+    """
 
     name: str
     healthy: bool
@@ -47,15 +51,21 @@ def _look(program: Program, process: Process, starts: dict[str, int]) -> Service
     words = "" if process.state in ALIVE else WORDS.get(process.state, process.state.lower())
     if not words:
         words = next((w for p in program.probes if (w := ask(p, ANSWER_WITHIN_S))), "")
+    up_s = round(time.time() - process.started_at, 1) if process.pid else 0
     return Service(
         name=program.name,
-        healthy=not words,
-        words=words or "ready",
+        healthy=not words or _may_start(program, process, up_s),
+        words=words or READY,
         pid=process.pid,
-        up_s=round(time.time() - process.started_at, 1) if process.pid else 0,
+        up_s=up_s,
         restarts=max(0, starts.get(program.name, 1) - 1),
         memory_mib=_memory_mib(process.pid),
     )
+
+
+def _may_start(program: Program, process: Process, up_s: float) -> bool:
+    """Whether it is one that `up` does not wait for, and is in its time."""
+    return not program.awaited and process.state in ALIVE and up_s < program.ready_within_s
 
 
 def _starts(home: Home) -> dict[str, int]:

@@ -6,6 +6,7 @@ Knows no service; what happens is told to it through `progress.Narrator`.
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -132,3 +133,9 @@ def ago(seconds: float) -> str:
     if seconds < 48 * 3600:
         return f"{seconds / 3600:.0f} h"
     return f"{seconds / 86400:.0f} days"
+
+
+def tilde(path: Path) -> str:
+    """A path as people write it: with ~ for their own folder."""
+    mine = Path.home()
+    return f"~/{path.relative_to(mine)}" if path.is_relative_to(mine) else str(path)

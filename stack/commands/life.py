@@ -2,7 +2,6 @@
 
 from contextlib import closing
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +13,7 @@ from stack.home import Home
 from stack.plan import REPLICAS_MAX
 from stack.progress import Narrator, Silent
 from stack.up import Running
-from stack.words import Teller, out, print_json, talk
+from stack.words import Teller, out, print_json, talk, tilde
 
 FIRST_LINES = 0
 
@@ -151,12 +150,6 @@ def _show(running: Running) -> None:
         if running.started_now:
             out.print("              [dim]it comes up behind the rest, in about a minute[/]")
     talk.print("\nNext: ./parley chat")
-
-
-def tilde(path: Path) -> str:
-    """A path as people write it: with ~ for their own folder."""
-    mine = Path.home()
-    return f"~/{path.relative_to(mine)}" if path.is_relative_to(mine) else str(path)
 
 
 def _stay(running: Running) -> None:

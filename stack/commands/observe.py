@@ -11,8 +11,9 @@ from stack.doctor import examine
 from stack.doctor.check import FAIL, OK, WARN
 from stack.errors import Exit, StackError
 from stack.home import Home
-from stack.words import ago, out, print_json, talk
+from stack.words import ago, out, print_json, talk, tilde
 
+NAME_WIDTH = 17
 MARKS = {OK: "[green]ok[/]  ", WARN: "[yellow]warn[/]", FAIL: "[bold red]fail[/]"}
 
 
@@ -40,12 +41,19 @@ def show_status(as_json: AsJson = False) -> None:
     if as_json:
         state = "running" if healthy else "degraded"
         listed = [service.to_json() for service in services]
-        places = {"base_url": running.base_url, "mlflow_url": running.mlflow_url}
+        places = {
+            "base_url": running.base_url,
+            "mlflow_url": running.mlflow_url,
+            "airflow_url": running.airflow_url,
+        }
         print_json({"state": state, **places, "services": listed})
     else:
         out.print(f"Parley at {running.base_url}, mesh at {running.mesh_address}")
         if running.mlflow_url:
             out.print(f"MLflow at {running.mlflow_url}")
+        if running.airflow_url:
+            password = tilde(running.plan.home.airflow_admin)
+            out.print(f"Airflow at {running.airflow_url}, as admin, password in {password}")
         out.print()
         for service in services:
             out.print(f"  {_service(service)}")
@@ -54,12 +62,19 @@ def show_status(as_json: AsJson = False) -> None:
 
 
 def _service(service: status.Service) -> str:
-    mark = "[green]ready[/]" if service.healthy else f"[bold red]{service.words}[/]"
+    style = (
+        "bold red"
+        if not service.healthy
+        else "green"
+        if service.words == status.READY
+        else "yellow"
+    )
+    mark = f"[{style}]{service.words}[/]"
     if not service.pid:
-        return f"{service.name:<12} {mark}"
+        return f"{service.name:<{NAME_WIDTH}} {mark}"
     again = f", restarts: {service.restarts}" if service.restarts else ""
     since = f"up {ago(service.up_s)}, process {service.pid}, {service.memory_mib} MiB"
-    return f"{service.name:<12} {mark}  [dim]{since}{again}[/]"
+    return f"{service.name:<{NAME_WIDTH}} {mark}  [dim]{since}{again}[/]"
 
 
 def show_logs(
