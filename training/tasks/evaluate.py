@@ -1,6 +1,9 @@
 """Measuring a version beside the champion: prepare >> evaluate."""
 
+from collections.abc import Iterator
+
 from training.data.files import load_rows, write_rows
+from training.data.rows import Row
 from training.data.store import DATASETS, open_store
 from training.errors import JobFailure
 from training.lessons import plan
@@ -51,17 +54,31 @@ def _own_held_out(task: Task, version: Json) -> str:
     known: str = version["evaluation_digest"]
     if known and store.has(DATASETS + known):
         return known
-    if not version["dataset_digest"]:
+    dataset = version["dataset_digest"]
+    if version["name"] == task.settings.starter and not store.has(DATASETS + dataset):
+        held_out = tuple(_starter_rows())
+    elif dataset:
+        path, _ = bring_dataset(task, f"sha256:{dataset}")
+        held_out = plan(load_rows(path), verbatim=False).held_out
+    else:
         raise JobFailure(
             "NO_DATASET",
             f"{version['name']} version {version['number']} was not made from a dataset that is "
             "stored here: name one to measure it on.",
         )
-    path, _ = bring_dataset(task, f"sha256:{version['dataset_digest']}")
-    held_out = plan(load_rows(path), verbatim=False).held_out
     digest = write_rows(held_out, task.folder / "held-out")
     store.put(DATASETS + digest, task.folder / "held-out")
     return digest
+
+
+def _starter_rows() -> Iterator[Row]:
+    """What the starter is measured on: its dialogues are made, and stored nowhere."""
+    from training.dialogues import held_out_dialogues
+
+    for dialogue in held_out_dialogues():
+        *asked, answer = dialogue.messages
+        said = tuple((message.role, message.content) for message in asked)
+        yield Row(said, answer.content, dialogue.category)
 
 
 def _evaluate(task: Task, prepared: Json) -> Json:

@@ -16,11 +16,12 @@ from stack.environment.places import ROOT
 from tests.e2e.registry.product import STARTER
 from tests.e2e.test_readme import Place, commands, needs_airflow
 
-from .works import Works
+from .works import ENDED, Works
 
 DATA = ROOT / "tests" / "data" / "varnholt"
 MODEL = "acme"  # as the README calls it
 TRAINED_MIN, REWORDED_MIN = 0.95, 0.80
+STARTER_MIN = 0.8
 ASKERS = 8
 AIRFLOW_WAITS_S = 60
 
@@ -164,6 +165,19 @@ def test_the_same_begins_by_buf_curl(works: Works, small_data: Path):
     job = works.ended(json.loads(done.stdout)["job"]["id"])
     assert job.state == pb.JOB_STATE_SUCCEEDED
     assert (job.result.model, job.result.version) == ("by-curl", 1)
+
+
+def test_the_starter_is_measured_by_night(works: Works):
+    """The scheduled run needs no data of the user's: begun by hand, it measures the champion."""
+    with airflow(works, "admin", works.home.airflow_admin) as client:
+        client.patch("/dags/nightly_evaluate", json={"is_paused": False}).raise_for_status()
+        made = client.post("/dags/nightly_evaluate/dagRuns", json={"logical_date": None})
+        job = works.until(made.json()["dag_run_id"], lambda job: job.state in ENDED, "its end")
+        client.patch("/dags/nightly_evaluate", json={"is_paused": True}).raise_for_status()
+    assert job.state == pb.JOB_STATE_SUCCEEDED, job.error
+    assert job.metrics["eval.exact_match"] > STARTER_MIN
+    recorded = works.version(STARTER, "1").evaluations
+    assert job.result.evaluation_digest in {one.evaluation_digest for one in recorded}
 
 
 def test_the_service_s_user_can_do_no_more_than_run_dags(works: Works):
