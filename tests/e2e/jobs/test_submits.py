@@ -1,5 +1,6 @@
 """Many submits at a time, and what kills the scheduler between them."""
 
+import os
 import random
 import time
 import uuid
@@ -12,8 +13,9 @@ from parley.jobs.v1 import jobs_pb2 as pb
 from .works import ENDED, Works
 
 SAME = 100
-SMALL_JOBS = 12
-KILLS = 2
+# The long way: PARLEY_TEST_SMALL_JOBS=50 PARLEY_TEST_KILLS=10
+SMALL_JOBS = int(os.environ.get("PARLEY_TEST_SMALL_JOBS", "12"))
+KILLS = int(os.environ.get("PARLEY_TEST_KILLS", "2"))
 
 
 def test_a_hundred_identical_submits_are_one_job(works: Works, small_data: Path):
