@@ -62,7 +62,7 @@ def _binary() -> Path:
 
 def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> Program:
     role = name.removeprefix("airflow-")
-    health = Probe("http", f"{page_url(ports)}/api/v2/monitor/health", waiting=FIRST_WORDS)
+    health = f"{page_url(ports)}/api/v2/monitor/health"
     return Program(
         name=name,
         wave=JOBS,
@@ -71,12 +71,13 @@ def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> P
             "AIRFLOW_HOME": str(home.airflow),
             "AIRFLOW_CONFIG": str(home.airflow_config),
             "PARLEY_AIRFLOW_BIN": str(_binary()),
+            "PARLEY_AIRFLOW_HEALTH": health,
             # uvicorn and the task's supervisor fork; see services/__init__.py.
             "GRPC_ENABLE_FORK_SUPPORT": "0",
             "DO_NOT_TRACK": "true",
             **tasks,
         },
-        probes=(health,) if name == API else (),
+        probes=(Probe("http", health, waiting=FIRST_WORDS),) if name == API else (),
         ready_within_s=300,
         stop_within_s=STOP_WITHIN_S.get(name, 15.0),
         awaited=False,

@@ -2,20 +2,27 @@
 stack.jobs.airflow_program ROLE`.
 
 Airflow's programs end where the tables are missing. The first of them to come makes them, and the
-others wait for it; a stamp tells that they are there for this version and this database.
+others wait for it; a stamp tells that they are there for this version and this database. The
+scheduler waits for the API server as well: a task that cannot ask it fails at its start.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 from stack import keys
 from stack.environment.places import ROOT, Places
 
 MIGRATE_WITHIN_S = 600
+API_WITHIN_S = 600.0
+API_POLL_S = 0.5
+ANSWER_WITHIN_S = 5.0
 # Their log servers would listen on all addresses; the API server reads the same files.
 ROLES = {
     "api": ["api-server"],
@@ -32,6 +39,8 @@ def main(role: str) -> None:
     with (folder / "migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _migrate(binary, folder / "migrated")
+    if role == "scheduler":
+        _await_api(os.environ["PARLEY_AIRFLOW_HEALTH"])
     os.execv(binary, [binary, *ROLES[role]])  # noqa: S606 (no shell wanted)
 
 
@@ -41,6 +50,15 @@ def _migrate(binary: str, stamp: Path) -> None:
         return
     subprocess.run([binary, "db", "migrate"], check=True, timeout=MIGRATE_WITHIN_S)
     keys.write_private(stamp, f"{wanted}\n")
+
+
+def _await_api(url: str) -> None:
+    """Waits until the API server answers; past its bound the scheduler starts all the same."""
+    deadline = time.monotonic() + API_WITHIN_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=ANSWER_WITHIN_S):  # noqa: S310 (loopback)
+            return
+        time.sleep(API_POLL_S)
 
 
 def _wanted() -> str:
