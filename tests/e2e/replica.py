@@ -48,14 +48,17 @@ class ReplicaProbe:
 
     def process(self) -> psutil.Process:
         """The replica's process."""
-        found = [
-            process
-            for process in psutil.process_iter()
-            if "services.serving" in process.cmdline()
-            and process.environ().get("PARLEY_SERVING_ADDRESS") == f"unix:{self._socket}"
-        ]
+        found = [process for process in psutil.process_iter() if self._is_mine(process)]
         # An engine that is just being started looks the same for a moment.
         return min(found, key=lambda process: process.create_time())
+
+    def _is_mine(self, process: psutil.Process) -> bool:
+        """Whether it serves here; others of this machine end while they are looked at."""
+        try:
+            told = process.environ().get("PARLEY_SERVING_ADDRESS")
+            return "services.serving" in process.cmdline() and told == f"unix:{self._socket}"
+        except psutil.Error:
+            return False
 
     def engine(self) -> psutil.Process:
         """The engine's process, the replica's only child."""
