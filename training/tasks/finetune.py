@@ -76,6 +76,14 @@ def _prepare(task: Task) -> Json:
     }
 
 
+def _data(prepared: Json) -> dict[str, str]:
+    """The data's digests, which each task tells again: a report of an earlier one may be lost."""
+    return {
+        "dataset_digest": prepared["dataset"]["digest"],
+        "evaluation_digest": prepared["evaluation_digest"],
+    }
+
+
 def _lessons(task: Task, prepared: Json) -> Lessons:
     path, _ = bring_dataset(task, f"sha256:{prepared['dataset']['digest']}")
     return plan(load_rows(path), bool(task.conf.get("verbatim")))
@@ -111,7 +119,7 @@ def _train(task: Task, prepared: Json) -> Json:
         tracker.close(within_s=1.0)
         raise
     tracker.close()
-    task.reporter.result(**runs)
+    task.reporter.result(**runs, **_data(prepared))
     return {"folder": folder.name, **runs}
 
 
@@ -159,7 +167,7 @@ def _evaluate(task: Task, prepared: Json, trained: Json) -> Json:
     )
     runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
     tracker.close(has_ended=True)
-    task.reporter.result(**runs)
+    task.reporter.result(**runs, **_data(prepared))
     return {**evaluated, **{n: v or trained[n] for n, v in runs.items()}}
 
 

@@ -27,7 +27,8 @@ _POLL_S = 0.05
 _KEPT_MAX = 4096
 _SENT_MAX = 256
 _LINE_CHARACTERS_MAX = 2000
-_LAST_TRIES = 3
+_LAST_S = 8.0
+_RETRY_S = 0.2
 
 Send = Callable[[pb.ReportProgressRequest], pb.ReportProgressResponse]
 
@@ -95,9 +96,7 @@ class Reporter:
         self._ended.set()
         if self._thread.ident is not None:
             self._thread.join(CALL_S + INTERVAL_S)
-        for _ in range(_LAST_TRIES):
-            if self.flush():
-                break
+        self._insist(self.flush)
         if error is not None:
             with self._lock:
                 self._unsent = None
@@ -105,9 +104,13 @@ class Reporter:
             last.error.CopyFrom(
                 pb.JobError(reason=error[0], message=error[1][:4000], task=self._task)
             )
-            for _ in range(_LAST_TRIES):
-                if self._deliver(last):
-                    return
+            self._insist(lambda: self._deliver(last))
+
+    def _insist(self, send: Callable[[], bool]) -> None:
+        """Sends what must not be lost: Jobs may be starting again just now."""
+        deadline = time.monotonic() + _LAST_S
+        while not send() and not self.is_stopping() and time.monotonic() < deadline:
+            time.sleep(_RETRY_S)
 
     def flush(self) -> bool:
         """Sends what there is; whether it arrived."""
