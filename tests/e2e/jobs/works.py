@@ -19,6 +19,7 @@ from tests.e2e.registry.product import POLL_S, Product
 
 JOB_S = 900.0
 AIRFLOW_S = 300.0
+SCHEDULES = 2
 CALL_S = 30.0
 # What passes by itself; a run that was begun in Airflow is a job within a second.
 SOON = (
@@ -43,6 +44,17 @@ class Works(Product):
         while waiting := ask(probe):
             assert time.monotonic() < deadline, f"Airflow after {AIRFLOW_S:.0f} s: {waiting}"
             time.sleep(POLL_S * 4)
+        while len(self._schedules()) < SCHEDULES:
+            assert time.monotonic() < deadline, "Airflow has not read its graphs"
+            time.sleep(POLL_S * 4)
+
+    def _schedules(self) -> list[pb.Schedule]:
+        """What runs by itself, as far as Airflow has read it."""
+        try:
+            return list(self.ask("ListSchedules", pb.ListSchedulesRequest()).schedules)
+        except grpc.RpcError as error:
+            assert error.code() in SOON
+            return []
 
     @contextmanager
     def jobs(self, name: str = "") -> Iterator[pb_grpc.JobsStub]:
