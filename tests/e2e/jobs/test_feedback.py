@@ -38,8 +38,9 @@ def test_corrections_become_a_version_that_waits_for_approval(works: Works):
     told = json.loads(exported.stdout)
     assert int(told["dataset"]["rows"]) == len(RIGHT), told
     assert told["personal"] == 1
-    again = json.loads(works.parley("feedback", "export", STARTER, "--json").stdout)
-    assert again["dataset"]["digest"] == told["dataset"]["digest"]
+    again = works.parley("feedback", "export", STARTER, "--quiet", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["dataset"]["digest"] == told["dataset"]["digest"]
 
     job = until_retrained(works, told["dataset"]["digest"])
     assert job.state == pb.JOB_STATE_SUCCEEDED, job.error
