@@ -121,9 +121,7 @@ class Follower:
             jobs = await self._store.run(lambda tx: book.list_unsettled(tx, JOBS_MAX))
             for job in jobs:
                 if _is_left(job):
-                    await self._ledger.change(
-                        job.id, lambda j: changes.wait(j) if _is_left(j) else None
-                    )
+                    await self._ledger.change(job.id, _leave)
 
     async def _find_runs(self, jobs: Sequence[Job], active: Mapping[str, Run]) -> dict[str, Run]:
         """Finds the run of each job: most are active, and few have just ended."""
