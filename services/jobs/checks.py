@@ -5,11 +5,7 @@ bounds on its time and memory, so that no file can hurt this one.
 """
 
 import asyncio
-import json
-import re
-import resource
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +15,7 @@ import structlog
 from parley.registry.v1 import registry_pb2 as registry
 from parley.registry.v1 import registry_pb2_grpc as registry_grpc
 
+from services.jobs import reading
 from services.rpc.errors import (
     FailedPrecondition,
     InvalidArgument,
@@ -31,13 +28,9 @@ log = structlog.get_logger()
 
 CHAMPION = "champion"
 FILE = "file://"
-CHECKER = ("-m", "training.check_data")
 PROMPTS = "--prompts"
 CHECK_S_MAX = 20.0
-CHECK_BYTES_MAX = 2 << 30
 CHECKS_MAX = 2
-_LINE = re.compile(r"\bline (\d+)\b", re.ASCII)
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Checks:
@@ -111,48 +104,22 @@ def split(name: str) -> tuple[str, str]:
     return model, version or CHAMPION
 
 
-async def _read_data(path: Path, options: list[str]) -> None:
+async def _read_data(path: Path, options: Sequence[str]) -> None:
     """Has the data read. What takes too long to read here is left to the job's first task."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *CHECKER,
-        *options,
-        str(path),
-        cwd=ROOT,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
     try:
-        with suppress(ProcessLookupError):
-            resource.prlimit(process.pid, resource.RLIMIT_AS, (CHECK_BYTES_MAX, CHECK_BYTES_MAX))
-        async with asyncio.timeout(CHECK_S_MAX):
-            told, _ = await process.communicate()
-            code = process.returncode
+        found = await reading.read(path, CHECK_S_MAX, [*reading.COMMAND, *options])
     except TimeoutError:
         log.warning("data not read in time", path=str(path))
         return
-    finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    if code:
-        raise _bad_data(path, told)
-
-
-def _bad_data(path: Path, told: bytes) -> InvalidArgument:
-    try:
-        answer = json.loads(told)
-        words, metadata = str(answer["message"]), {"field": "dataset"}
-        if line := _LINE.search(words):
-            metadata["line"] = line[1]
-        return InvalidArgument(
-            words, reason=str(answer.get("reason") or "DATASET_INVALID"), metadata=metadata
-        )
-    except (ValueError, KeyError, TypeError):
+    except reading.UnreadError as error:
         # It was out of memory, or is broken: neither is the caller's doing alone.
-        log.error("data not read", told=told[-500:])
-        return _invalid("dataset", f"{path} cannot be read as data. Are its lines very long?")
+        log.error("data not read", words=str(error))
+        words = f"{path} cannot be read as data. Are its lines very long?"
+        raise _invalid("dataset", words) from error
+    if found.reason:
+        line = {"line": found.line} if found.line else {}
+        metadata = {"field": "dataset", **line}
+        raise InvalidArgument(found.message, reason=found.reason, metadata=metadata)
 
 
 def _named(field: str, name: str, error: ParleyError) -> ParleyError:

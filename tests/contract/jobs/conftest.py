@@ -1,6 +1,7 @@
 """The real jobs service on a real PostgreSQL, with a small Airflow, MLflow and registry."""
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ import pytest
 import uvicorn
 from parley.registry.v1 import registry_pb2_grpc
 
-from services.jobs import checks
+from services.jobs import reading
 from services.jobs.database import open_store
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
@@ -78,7 +79,7 @@ async def around(
     folder: Path, database_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Around]:
     """All that a jobs service asks, running."""
-    monkeypatch.setattr(checks, "CHECKER", ("-m", "tests.fakes.check_data"))
+    monkeypatch.setattr(reading, "COMMAND", (sys.executable, "-m", "tests.fakes.check_data"))
     airflow, mlflow, registry = FakeAirflow(), FakeMlflow(), FakeRegistry()
     registry.add_version("parley-starter").aliases.append("champion")
     settings = ServerSettings(address=f"unix:{folder}/r.sock", health_interval_s=0)
