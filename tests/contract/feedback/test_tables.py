@@ -5,8 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from services.jobs.data.tables import METADATA, SCHEMA
-from tests.contract.feedback.conftest import TEMPLATE
-from tests.fakes.postgres import Postgres
+from tests.fakes.postgres import TEMPLATE, Postgres
 
 
 def test_migrations_make_the_table_of_the_code(postgres: Postgres):

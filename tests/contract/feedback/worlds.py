@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import grpc
 from parley.jobs.v1 import feedback_pb2 as pb
 from parley.jobs.v1 import feedback_pb2_grpc as pb_grpc
 from parley.registry.v1 import registry_pb2
@@ -17,15 +16,14 @@ from parley.registry.v1 import registry_pb2
 from services.jobs.data import process
 from services.jobs.data.checking import Checker
 from services.jobs.data.servicer import SERVICE
-from services.rpc import errors
 from services.rpc.channel import open_channel
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
+from tests.contract.calls import Caller
 from tests.contract.registry import worlds as registry_worlds
 from tests.fakes.announcements import FakeAnnouncements
 from tests.integration.s3 import servers
 
-WAIT_S = 30.0
 # Patient: what is tested is what happens, not how fast a shared machine is.
 STORE_TIMEOUT_S = 20.0
 BYTES_MAX = 1 << 20
@@ -45,7 +43,7 @@ class Settings(ServerSettings):
 
 
 @dataclass
-class World:
+class World(Caller):
     """A running service and a client of it."""
 
     registry: registry_worlds.World
@@ -59,14 +57,6 @@ class World:
     def model(self) -> str:
         """A model of this test's own."""
         return self.registry.model
-
-    async def ask(self, method: str, request: Any, as_: str = "") -> Any:
-        """Calls a method, as a client of the mesh where `as_` is given; raises our errors."""
-        metadata = (("x-parley-client", as_),) if as_ else ()
-        try:
-            return await getattr(self.stub, method)(request, metadata=metadata, timeout=WAIT_S)
-        except grpc.aio.AioRpcError as error:
-            raise errors.from_rpc_error(error) from error
 
     async def answer(self, digit: str = "a", **evidence: Any) -> str:
         """Has a new version of the model answer; gives the answer's id."""

@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import grpc
 from parley.jobs.v1 import jobs_pb2 as pb
 from parley.jobs.v1 import jobs_pb2_grpc as pb_grpc
 
 from services.jobs import process
 from services.jobs.settings import Settings
-from services.rpc import errors
 from services.rpc.channel import open_channel
+from tests.contract.calls import WAIT_S, Caller
 from tests.fakes.airflow import PASSWORD, USER, FakeAirflow, FakeRun
 from tests.fakes.mlflow import FakeMlflow
 from tests.fakes.registry_service import FakeRegistry
 
-WAIT_S = 30.0
 # Patient: what is tested is what happens, not how fast a shared machine is.
 STORE_TIMEOUT_S = 20.0
 ROW = '{"messages": [{"role": "user", "content": "Who?"}, '
@@ -73,20 +71,12 @@ class Around:
 
 
 @dataclass
-class World:
+class World(Caller):
     """A running jobs service and a client of it."""
 
     around: Around
     jobs: process.Jobs
     stub: pb_grpc.JobsStub
-
-    async def ask(self, method: str, request: Any, as_: str = "") -> Any:
-        """Calls a method, as a client of the mesh where `as_` is given; raises our errors."""
-        metadata = (("x-parley-client", as_),) if as_ else ()
-        try:
-            return await getattr(self.stub, method)(request, metadata=metadata, timeout=WAIT_S)
-        except grpc.aio.AioRpcError as error:
-            raise errors.from_rpc_error(error) from error
 
     def importing(self, **fields: Any) -> pb.SubmitJobRequest:
         """A request for a job that needs no data: a model from the hub."""

@@ -5,45 +5,33 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 import uvicorn
 
 from services.registry.database import open_store
+from services.rpc.store import Store
 from tests.contract.registry.worlds import STORE_TIMEOUT_S, WAIT_S, World, open_world
 from tests.fakes.mlflow import FakeMlflow
-from tests.fakes.postgres import Postgres
-
-TEMPLATE = "migrated"
+from tests.fakes.postgres import Postgres, fresh, migrated
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server, with a database whose tables are made."""
-    # Not in pytest's folder: a unix socket's path must be short.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        server = Postgres(Path(folder))
-        server.start()
-        server.create(TEMPLATE)
-        asyncio.run(migrate(server.uri(TEMPLATE)))
+    with migrated(store_at) as server:
         yield server
-        server.stop()
 
 
-async def migrate(uri: str) -> None:
-    """Makes the tables."""
-    store = open_store(uri, STORE_TIMEOUT_S)
-    await store.open()
-    await store.close()
+def store_at(uri: str) -> Store:
+    """The tables, behind a URI."""
+    return open_store(uri, STORE_TIMEOUT_S)
 
 
 @pytest.fixture
 def database_uri(postgres: Postgres) -> str:
     """A database of a test's own."""
-    name = f"t_{uuid4().hex[:8]}"
-    postgres.create(name, TEMPLATE)
-    return postgres.uri(name)
+    return fresh(postgres)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ import pytest
 from parley.registry.v1 import registry_pb2 as pb
 
 from services.rpc.errors import ParleyError, Unavailable
-from tests.contract.registry.conftest import migrate
+from tests.contract.registry.conftest import store_at
 from tests.contract.registry.worlds import WAIT_S, World, open_world
 from tests.fakes.mlflow import FakeMlflow
-from tests.fakes.postgres import Postgres
+from tests.fakes.postgres import Postgres, migrate
 
 # The deadline as it is in use; an answer may take a little longer on a busy machine.
 DEADLINE_S = 1.0
@@ -28,7 +28,7 @@ def own_postgres() -> Iterator[Postgres]:
         server = Postgres(Path(folder))
         server.start()
         server.create("r")
-        asyncio.run(migrate(server.uri("r")))
+        asyncio.run(migrate(store_at(server.uri("r"))))
         yield server
         server.stop()
 

@@ -10,9 +10,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from services.registry.tables import METADATA
-from tests.contract.registry.conftest import TEMPLATE, migrate
+from tests.contract.registry.conftest import store_at
 from tests.contract.registry.worlds import World
-from tests.fakes.postgres import Postgres
+from tests.fakes.postgres import TEMPLATE, Postgres, migrate
 
 
 def test_migrations_make_the_tables_of_the_code(postgres: Postgres):
@@ -31,7 +31,7 @@ def test_processes_that_start_together_migrate_once(postgres: Postgres):
     postgres.create(name)
 
     async def both() -> None:
-        await asyncio.gather(*(migrate(postgres.uri(name)) for _ in range(3)))
+        await asyncio.gather(*(migrate(store_at(postgres.uri(name))) for _ in range(3)))
 
     asyncio.run(both())
     with postgres.connect(name) as connection:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import grpc
 from parley.registry.v1 import registry_pb2 as pb
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
@@ -16,17 +15,16 @@ from services.registry import process
 from services.registry.model import Evidence, File, Version
 from services.registry.registering import Registration
 from services.registry.settings import Settings
-from services.rpc import errors
 from services.rpc.channel import open_channel
+from tests.contract.calls import WAIT_S, Caller
 from tests.fakes.objects import FakeImporter, FakeObjects
 
-WAIT_S = 30.0
 # Patient: what is tested is what happens, not how fast a shared machine is.
 STORE_TIMEOUT_S = 20.0
 
 
 @dataclass
-class World:
+class World(Caller):
     """A running registry and a client of it. `model` is a name that no other test uses."""
 
     registry: process.Registry
@@ -34,14 +32,6 @@ class World:
     importer: FakeImporter
     stub: pb_grpc.RegistryStub
     model: str = field(default_factory=lambda: f"m-{uuid4().hex[:8]}")
-
-    async def ask(self, method: str, request: Any, as_: str = "") -> Any:
-        """Calls a method, as a client of the mesh where `as_` is given; raises our errors."""
-        metadata = (("x-parley-client", as_),) if as_ else ()
-        try:
-            return await getattr(self.stub, method)(request, metadata=metadata, timeout=WAIT_S)
-        except grpc.aio.AioRpcError as error:
-            raise errors.from_rpc_error(error) from error
 
     async def register(self, digit: str = "a", **evidence: Any) -> Version:
         """Registers a version of files whose digest is one digit, repeated."""

@@ -1,41 +1,24 @@
 """One whole Parley with Airflow for the tests here."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from stack import keys, up
 from stack.home import Home
+from tests.e2e.registry.product import begun
 
 from .works import Works
 
-PEOPLE = ("ann", "bob")
 FACTS = 24
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All here need the stack, and take long."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="package")
 def works(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Iterator[Works]:
     """A Parley with Airflow for these tests alone, which disturb it."""
-    home = Home(tmp_path_factory.mktemp("works"))
-    home.prepare()
-    shutil.copytree(starter_model, home.starter_model)
-    for name in PEOPLE:
-        keys.add_client(home, name)
-    try:
-        yield Works(home)
-    finally:
-        up.stop(home)
+    with begun(Works, Home(tmp_path_factory.mktemp("works")), starter_model) as begun_one:
+        yield begun_one
 
 
 @pytest.fixture(scope="session")

@@ -1,43 +1,26 @@
 """One whole Parley for the tests here, with stores, registry and two people who have keys."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from parley.registry.v1 import registry_pb2 as pb
 
-from stack import keys, up
+from stack import up
 from stack.home import Home
 from tests.integration.serving.conftest import made_model
 
-from .product import Product
+from .product import Product, begun
 
-PEOPLE = ("ann", "bob")
 TALKER = "talker"
 ACCURACY = {1: 0.5, 2: 0.6}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All here need the stack, and take long."""
-    for item in items:
-        if item.path.is_relative_to(Path(__file__).parent):
-            item.add_marker(pytest.mark.stack)
-            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="package")
 def product(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Iterator[Product]:
     """A Parley for these tests alone, which disturb it."""
-    home = Home(tmp_path_factory.mktemp("disturbed"))
-    home.prepare()
-    shutil.copytree(starter_model, home.starter_model)
-    for name in PEOPLE:
-        keys.add_client(home, name)
-    try:
-        yield Product(home)
-    finally:
-        up.stop(home)
+    with begun(Product, Home(tmp_path_factory.mktemp("disturbed")), starter_model) as begun_one:
+        yield begun_one
 
 
 @pytest.fixture(scope="package")

@@ -2,12 +2,15 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
 
 import grpc
 import httpx
@@ -25,6 +28,7 @@ from stack.registry import Registry
 from stack.supervisor import ENDED, Supervisor
 
 STARTER = "parley-starter"
+PEOPLE = ("ann", "bob")
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 WAIT_S = 90.0
 POLL_S = 0.05
@@ -179,6 +183,22 @@ class Product:
         """Stops a program, and waits until it has ended."""
         self.supervisor.stop(name)
         wait_until(lambda: self.supervisor.processes()[name].state in ENDED, f"{name} has ended")
+
+
+P = TypeVar("P", bound=Product)
+
+
+@contextmanager
+def begun(kind: type[P], home: Home, starter_model: Path) -> Iterator[P]:
+    """A product in a home of its own, with the starter and two people who have keys."""
+    home.prepare()
+    shutil.copytree(starter_model, home.starter_model)
+    for name in PEOPLE:
+        keys.add_client(home, name)
+    try:
+        yield kind(home)
+    finally:
+        up.stop(home)
 
 
 def problem(answer: httpx.Response) -> dict[str, Any]:

@@ -8,9 +8,9 @@ import pytest
 from parley.registry.v1 import registry_pb2 as pb
 
 from services.registry.failpoints import EXIT_FAILED, Point
-from tests.contract.registry.conftest import migrate
+from tests.contract.registry.conftest import store_at
 from tests.fakes.mlflow import FakeMlflow
-from tests.fakes.postgres import Postgres
+from tests.fakes.postgres import Postgres, migrate
 from tests.integration.registry.processes import WAIT_S, Client, Processes
 
 pytestmark = pytest.mark.slow
@@ -137,4 +137,4 @@ async def test_a_death_while_migrating(postgres: Postgres, processes: Processes)
         assert connection.execute("SELECT to_regclass('models')").fetchone() == (None,)
     async with processes.running() as client:
         assert await made(client) == 1
-    await migrate(postgres.uri(name))
+    await migrate(store_at(postgres.uri(name)))
