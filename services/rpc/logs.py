@@ -49,6 +49,8 @@ def configure(service: str) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    # It tells of each request, and some of ours come each second.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def bind_request_id(given: str | None) -> str:
