@@ -22,6 +22,11 @@ class Places:
         named = os.environ.get("PARLEY_VENV")
         return cls(root, Path(named).expanduser().absolute() if named else root / ".venv")
 
+    @classmethod
+    def running(cls) -> "Places":
+        """The places of this checkout, with the environment that runs this process."""
+        return cls(ROOT, Path(sys.prefix))
+
     @property
     def python(self) -> Path:
         """The environment's interpreter."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from stack.environment.places import ROOT, Places
+from stack.environment.places import Places
 from stack.errors import StackError
 from stack.home import Home, private_folder
 from stack.jobs import airflow_cfg, airflow_users
@@ -57,7 +57,7 @@ def page_url(ports: Ports) -> str:
 
 def _binary() -> Path:
     """The program of Airflow's environment, which lies beside the one that runs this."""
-    return Places(ROOT, Path(sys.prefix)).airflow.venv / "bin" / "airflow"
+    return Places.running().airflow.venv / "bin" / "airflow"
 
 
 def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> Program:

@@ -17,7 +17,7 @@ import urllib.request
 from pathlib import Path
 
 from stack import keys
-from stack.environment.places import ROOT, Places
+from stack.environment.places import Places
 
 MIGRATE_WITHIN_S = 600
 API_WITHIN_S = 600.0
@@ -65,7 +65,7 @@ def _wanted() -> str:
     """Airflow's pinned packages and its database."""
     config = Path(os.environ["AIRFLOW_CONFIG"]).read_text(encoding="utf-8")
     database = next(line for line in config.splitlines() if line.startswith("sql_alchemy_conn "))
-    lock = Places(ROOT, Path(sys.prefix)).lock("airflow").read_bytes()
+    lock = Places.running().lock("airflow").read_bytes()
     return hashlib.sha256(lock + database.encode()).hexdigest()
 
 

@@ -3,7 +3,7 @@
 import sys
 
 from stack.home import STARTER, Home
-from stack.jobs import airflow
+from stack.jobs import airflow, airflow_users
 from stack.plan import DRAIN_S, GATEWAY, STOP_MARGIN_S, Probe, Program
 from stack.ports import Ports
 from stack.stores.where import Stores
@@ -22,16 +22,13 @@ def program(home: Home, ports: Ports, stores: Stores, *, with_airflow: bool) -> 
         "REGISTRY_ADDRESS": f"unix:{home.socket('registry')}",
         "MLFLOW_ADDRESS": stores.mlflow_address,
         "MLFLOW_TOKEN_FILE": stores.mlflow_token_file,
-        "S3_ENDPOINT": stores.s3_endpoint,
-        "S3_REGION": stores.s3_region,
-        "S3_BUCKET": stores.s3_bucket,
-        "S3_CREDENTIALS_FILE": stores.s3_credentials_file,
+        **stores.s3_settings,
         "STARTER": STARTER,
         "WORK_DIR": str(home.jobs),
     }
     if with_airflow:
         told["AIRFLOW_URL"] = airflow.page_url(ports)
-        told["AIRFLOW_USER"] = airflow.airflow_users.SERVICE
+        told["AIRFLOW_USER"] = airflow_users.SERVICE
         told["AIRFLOW_PASSWORD_FILE"] = str(home.airflow_service)
     return Program(
         name=NAME,

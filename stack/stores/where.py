@@ -39,6 +39,16 @@ class Stores:
     mlflow_token_file: str = ""
     airflow_uri: str = ""
 
+    @property
+    def s3_settings(self) -> dict[str, str]:
+        """The object store, as the settings of whoever uses it name it."""
+        return {
+            "S3_ENDPOINT": self.s3_endpoint,
+            "S3_REGION": self.s3_region,
+            "S3_BUCKET": self.s3_bucket,
+            "S3_CREDENTIALS_FILE": self.s3_credentials_file,
+        }
+
 
 def find(home: Home, ports: Ports, own: Own) -> Stores:
     """The stores of a home: the user's where `own` names one, else Parley's."""

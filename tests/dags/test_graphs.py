@@ -19,7 +19,7 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from parley.jobs.v1 import jobs_pb2 as pb
 
-from stack.environment.places import ROOT
+from stack.environment.places import ROOT, Places
 
 _FINETUNE = "prepare train evaluate export register promote"
 # Each graph, with the tasks of it in their order and the kind of job that it is.
@@ -48,7 +48,7 @@ Told = dict[str, Any]
 
 
 def _python() -> Path:
-    python = Path(f"{sys.prefix}-airflow") / "bin" / "python"
+    python = Places.running().airflow.python
     if not python.exists():
         pytest.fail(f"there is no Airflow beside {sys.prefix}: make it with `./parley up`")
     return python
