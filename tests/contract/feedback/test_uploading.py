@@ -7,7 +7,8 @@ import pytest
 from parley.jobs.v1 import feedback_pb2 as pb
 
 from services.rpc.errors import Internal, InvalidArgument, ResourceExhausted
-from tests.contract.feedback.worlds import BYTES_MAX, WAIT_S, World, named
+from tests.contract.calls import WAIT_S
+from tests.contract.feedback.worlds import BYTES_MAX, World, named
 
 DATA = b'{"prompt":"a","completion":"b"}\n' * 3
 
