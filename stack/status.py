@@ -3,6 +3,7 @@
 import dataclasses
 import re
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,9 +84,10 @@ def _starts(home: Home) -> dict[str, int]:
 def _memory_mib(pid: int) -> int:
     if not pid:
         return 0
-    try:
+    total = 0
+    with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
-        return sum(one.memory_info().rss for one in family) >> 20
-    except psutil.Error:
-        return 0
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):  # a short-lived child that has just ended
+                total += one.memory_info().rss
+    return total >> 20
