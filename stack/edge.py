@@ -3,18 +3,20 @@
 The routes and limits are services/mesh's; here its topology is filled from the plan.
 """
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stack import keys
 from stack.home import Home
-from stack.plan import DRAIN_S, ENVOY_ADMIN, Plan, Program
+from stack.plan import DRAIN_S, ENVOY_ADMIN, MESH, Plan, Program
 from stack.progress import Narrator
 
 if TYPE_CHECKING:
     import httpx
 
+UNIX = "unix:"
 ACTIVE = "http.edge.downstream_rq_active"
 ANSWER_WITHIN_S = 2.0
 POLL_S = 0.1
@@ -23,7 +25,7 @@ POLL_S = 0.1
 def write_config(plan: Plan) -> None:
     """Writes Envoy's bootstrap for `plan`, for this user alone: it holds keys."""
     from services.mesh.bootstrap import build_bootstrap
-    from services.mesh.topology import UNIX, Replica, Topology
+    from services.mesh.topology import Replica, Topology
 
     home = plan.home
     clients = {"api": keys.read(home.api_key)}
@@ -47,10 +49,16 @@ def write_config(plan: Plan) -> None:
 
 
 def command(home: Home) -> list[str]:
-    """The command that runs Envoy on the home's configuration."""
-    from services.mesh.command import envoy_arguments
-
-    return envoy_arguments(home.envoy_config, drain_s=int(DRAIN_S))
+    """The command that runs Envoy: it follows the mesh, or its files where the mesh is away."""
+    options = {
+        "--mesh": f"{UNIX}{home.socket(MESH)}",
+        "--config": str(home.envoy_config),
+        "--files-config": str(home.envoy_files_config),
+        "--files": str(home.mesh_files),
+        "--drain-s": f"{DRAIN_S:.0f}",
+    }
+    flat = (word for pair in options.items() for word in pair)
+    return [sys.executable, "-m", "services.mesh.launcher", *flat]
 
 
 def drain(program: Program, narrator: Narrator) -> None:

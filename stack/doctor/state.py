@@ -67,6 +67,24 @@ def ports(places: Places, home: Home) -> Finding:
     return Finding("ports", WARN, words, "Nothing to do: the next free ones are used.")
 
 
+def mesh(places: Places, home: Home) -> Finding:
+    """Whether replicas have joined the mesh, and proxies follow it."""
+    running = up.find(home)
+    if not running:
+        return Finding("mesh", WARN, "there is none while Parley does not run", FIRST_UP)
+    from stack import mesh_view  # it brings gRPC, which no other check waits for
+
+    try:
+        with mesh_view.connect(home) as client:
+            found = client.look()
+    except StackError as error:
+        mend = "Envoy goes on with what it has. See why: ./parley logs mesh"
+        return Finding("mesh", FAIL, error.what, mend)
+    if problem := mesh_view.problem(found):
+        return Finding("mesh", FAIL, problem, "See more: ./parley mesh")
+    return Finding("mesh", OK, mesh_view.summary(found))
+
+
 def services(places: Places, home: Home) -> Finding:
     """Whether everything that should run answers."""
     running = up.find(home)

@@ -26,7 +26,15 @@ OURS = {"services", "gateway", "stack", "training", "bench", "tests"}
 SHIPPED = {"services", "gateway", "stack", "training"}
 
 # The rest of services/serving is domain: it would not know if gRPC went away.
-SERVING_EDGES = {"servicer", "__main__", "settings", "registry_source", "listing", "metrics"}
+SERVING_EDGES = {
+    "servicer",
+    "__main__",
+    "settings",
+    "registry_source",
+    "joining",
+    "listing",
+    "metrics",
+}
 # Services that keep files, for which they share services/objects.
 STORING = {"services.registry", "services.jobs"}
 FRAMEWORKS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "mlflow", "airflow"}
