@@ -66,9 +66,7 @@ def _conductor(chosen: Settings, control: Control) -> Conductor:
     return Conductor(
         Members(chosen.interval_s),
         control,
-        partial(
-            build_snapshot, limits=Limits(), registry=registry, jobs=chosen.jobs, control=True
-        ),
+        partial(build_snapshot, limits=Limits(), registry=registry, jobs=chosen.jobs, control=True),
         before=kept.read(),
         registry=registry,
         keep=kept.write,

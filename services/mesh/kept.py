@@ -1,6 +1,5 @@
 """The mesh's last state on disk, for a process that begins anew among replicas that go on."""
 
-import os
 from pathlib import Path
 
 import structlog
@@ -35,6 +34,6 @@ class Kept:
         part = self._path.with_suffix(".part")
         try:
             part.write_bytes(_JSON.dump_json(state))
-            os.replace(part, self._path)
+            part.replace(self._path)
         except OSError as error:
             log.error("state not kept", error=str(error))

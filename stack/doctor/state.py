@@ -6,6 +6,7 @@ from stack.doctor.check import FAIL, OK, WARN, Finding
 from stack.environment.places import Places
 from stack.errors import StackError
 from stack.home import Home, check_private
+from stack.plan import MESH
 
 FIRST_UP = "Made by: ./parley up"
 
@@ -70,8 +71,8 @@ def ports(places: Places, home: Home) -> Finding:
 def mesh(places: Places, home: Home) -> Finding:
     """Whether replicas have joined the mesh, and proxies follow it."""
     running = up.find(home)
-    if not running:
-        return Finding("mesh", WARN, "there is none while Parley does not run", FIRST_UP)
+    if not (running and running.plan.has(MESH)):
+        return Finding("mesh", WARN, "is there while Parley runs", "Start it with: ./parley up")
     from stack import mesh_view  # it brings gRPC, which no other check waits for
 
     try:
@@ -81,7 +82,7 @@ def mesh(places: Places, home: Home) -> Finding:
         mend = "Envoy goes on with what it has. See why: ./parley logs mesh"
         return Finding("mesh", FAIL, error.what, mend)
     if problem := mesh_view.problem(found):
-        return Finding("mesh", FAIL, problem, "See more: ./parley mesh")
+        return Finding("mesh", WARN, problem, "See more: ./parley mesh")
     return Finding("mesh", OK, mesh_view.summary(found))
 
 
