@@ -117,7 +117,7 @@ class Joiner:
         call = self._stub.Join(self._reports(), metadata=call_metadata("join", self._key))
         try:
             async for answer in call:
-                self._interval_s = answer.interval.ToTimedelta().total_seconds() or INTERVAL_S
+                self._take_interval(answer.interval)
                 self._answered += 1
                 if self._answered == 1:
                     log.info("in the mesh")
@@ -125,6 +125,13 @@ class Joiner:
                     self._drain_told.set()
         finally:
             call.cancel()
+
+    def _take_interval(self, interval: Duration) -> None:
+        asked_s = interval.ToTimedelta().total_seconds() or INTERVAL_S
+        if asked_s != self._interval_s:
+            # Whoever waits for the next report waits for too long, perhaps.
+            self._interval_s = asked_s
+            self.tell()
 
     async def _reports(self) -> AsyncIterator[pb.JoinRequest]:
         """A report at once, whenever something has changed, and once in each interval."""

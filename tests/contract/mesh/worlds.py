@@ -64,7 +64,7 @@ class World:
         """The mesh once a condition holds, or fails with TimeoutError."""
         async with asyncio.timeout(WAIT_S):
             while not holds(found := await self.look()):
-                await asyncio.sleep(0)
+                pass
         return found
 
 
