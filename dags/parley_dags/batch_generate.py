@@ -1,11 +1,12 @@
 """Answers a file of prompts, as a DAG of Airflow."""
 
 from parley_dags.wiring import fields
-from parley_dags.wiring.steps import Steps, graph
+from parley_dags.wiring.steps import SHORT_RUNS_MAX, Steps, graph
 
 with graph(
     "batch_generate",
     hours=24,
+    runs_max=SHORT_RUNS_MAX,
     description="Answer a file of prompts.",
     params={
         "model": fields.reference("Who answers: name, name@alias or name@number.", required=True),

@@ -4,7 +4,7 @@ from airflow.sdk import Param
 
 from parley_dags.wiring import fields
 from parley_dags.wiring.settings import NIGHTLY_MODEL
-from parley_dags.wiring.steps import Steps, graph
+from parley_dags.wiring.steps import SHORT_RUNS_MAX, Steps, graph
 
 
 def _form(model: Param) -> dict[str, Param]:
@@ -27,6 +27,7 @@ def _wire() -> None:
 with graph(
     "evaluate",
     hours=6,
+    runs_max=SHORT_RUNS_MAX,
     description="Measure a version on a dataset, beside the champion.",
     params=_form(fields.model("The model.")),
 ):

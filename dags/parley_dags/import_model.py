@@ -1,11 +1,12 @@
 """Imports a model folder, as a DAG of Airflow."""
 
 from parley_dags.wiring import fields
-from parley_dags.wiring.steps import Steps, graph
+from parley_dags.wiring.steps import SHORT_RUNS_MAX, Steps, graph
 
 with graph(
     "import_model",
     hours=6,
+    runs_max=SHORT_RUNS_MAX,
     description="Import a model, and ask for its promotion.",
     params={
         "model": fields.model("The model that gets the version."),

@@ -32,6 +32,8 @@ GRAPHS = {
     "nightly_evaluate": ("prepare evaluate", "evaluate"),
     "retrain_from_feedback": (_FINETUNE, "finetune"),
 }
+# Of these more runs than two may be under way; two tasks run at a time all the same.
+SHORT = ("batch_generate", "evaluate", "import_model")
 ANNOUNCE = "announce_feedback"
 READ_S_MAX = 180
 PARSE_S_MAX = 5
@@ -109,7 +111,7 @@ def test_graphs_are_bounded(told: Told, name: str):
     """Runs, retries and time have a bound, and Parley's Python runs the tasks."""
     graph = told["graphs"][name]
     assert graph["retries"] == [[3, 90.0]]
-    assert 0 < graph["max_active_runs"] <= 2
+    assert graph["max_active_runs"] == (8 if name in SHORT else 2)
     assert 0 < graph["timeout_s"] <= 24 * 3600
     assert graph["catchup"] is False
     assert graph["python"] == [sys.executable]

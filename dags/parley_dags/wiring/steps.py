@@ -18,15 +18,24 @@ from parley_dags.wiring.settings import PYTHON, RETRY_DELAY, ROOT
 
 _JOB = "{{ job(dag.dag_id, run_id, params, triggering_asset_events) }}"
 _NOBODY = "airflow"
+# Of a graph that trains: the time of a run counts from its start, also while it waits for a core.
+RUNS_MAX = 2
+SHORT_RUNS_MAX = 8
 
 
-def graph(kind: str, *, hours: int, schedule: Any = None, **options: Any) -> DAG:
-    """A graph whose runs are jobs of a kind, and are ended after some hours."""
+def graph(
+    kind: str, *, hours: int, runs_max: int = RUNS_MAX, schedule: Any = None, **options: Any
+) -> DAG:
+    """A graph whose runs are jobs of a kind, and are ended after some hours.
+
+    `runs_max` runs are under way at a time. Airflow has two tasks run at a time, of whatever runs;
+    more runs than that keep short work going while a task of one waits to be tried again.
+    """
     return DAG(
         kind,
         schedule=schedule,
         catchup=False,
-        max_active_runs=2,
+        max_active_runs=runs_max,
         dagrun_timeout=timedelta(hours=hours),
         # A job is a dict; rendered to text, it would have to be read again.
         render_template_as_native_obj=True,
@@ -52,6 +61,8 @@ class Steps:
             retries=3,
             retry_delay=RETRY_DELAY,
             retry_policy=RetryUnlessHopeless(),
+            # What was begun is brought to its end before more is begun.
+            weight_rule="upstream",
         )
         made: XComArg = make(_call)(self._module, name, job=_JOB, outcomes=outcomes)
         return made
