@@ -3,6 +3,7 @@
 The routes and limits are services/mesh's; here its topology is filled from the plan.
 """
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -23,9 +24,9 @@ POLL_S = 0.1
 
 
 def write_config(plan: Plan) -> None:
-    """Writes Envoy's bootstrap for `plan`, for this user alone: it holds keys."""
+    """Writes Envoy's two bootstraps for `plan`, for this user alone: they hold keys."""
     from services.mesh.bootstrap import build_bootstrap
-    from services.mesh.topology import Replica, Topology
+    from services.mesh.topology import Topology
 
     home = plan.home
     clients = {"api": keys.read(home.api_key)}
@@ -36,7 +37,7 @@ def write_config(plan: Plan) -> None:
         stats_port=plan.ports.stats,
         admin_address=f"{UNIX}{home.socket(ENVOY_ADMIN)}",
         gateway_address=f"{UNIX}{home.socket('gateway')}",
-        replicas=tuple(Replica(name, f"{UNIX}{home.socket(name)}") for name in plan.replicas()),
+        control_address=f"{UNIX}{home.socket(MESH)}",
         edge_clients=clients,
         mesh_clients={**clients, "gateway": keys.read(home.mesh_key)},
         page_key=keys.read(home.page_key),
@@ -46,6 +47,8 @@ def write_config(plan: Plan) -> None:
         mlflow_port=plan.ports.mlflow,
     )
     keys.write_private(home.envoy_config, build_bootstrap(topology))
+    by_files = dataclasses.replace(topology, snapshot_dir=str(home.mesh_files))
+    keys.write_private(home.envoy_files_config, build_bootstrap(by_files))
 
 
 def command(home: Home) -> list[str]:

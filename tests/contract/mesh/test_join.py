@@ -11,6 +11,8 @@ from services.rpc import errors
 from tests.contract.mesh.worlds import INTERVAL_S, WAIT_S, World, present, running
 from tests.fakes.mesh import DRAINING, LOADING, MODEL, READY, report
 
+SHORT_S = 0.2
+
 
 @pytest.fixture
 async def world(tmp_path):
@@ -81,12 +83,13 @@ async def test_a_drain_is_told_at_once_and_shown_as_such(world):
     assert mesh.replicas[0].left == "It ended after its drain."
 
 
-async def test_silence_ends_a_stay_and_a_word_renews_it(world):
+async def test_silence_ends_a_stay_and_a_word_renews_it(tmp_path):
     """The stream is still there, and so is the replica once it speaks."""
-    call = await world.join(report())
-    await world.until(lambda mesh: not present(mesh))
-    await world.say(call, report())
-    assert present(await world.look()) == ["serving-0"]
+    async with running(tmp_path, interval_s=SHORT_S) as world:
+        call = await world.join(report())
+        await world.until(lambda mesh: not present(mesh))
+        await world.say(call, report())
+        await world.until(lambda mesh: not mesh.replicas[0].left)
 
 
 async def test_who_comes_under_a_taken_name_takes_the_place(world):
@@ -155,7 +158,7 @@ async def test_a_mesh_that_begins_anew_says_nothing_before_all_are_back(tmp_path
 
 async def test_a_mesh_that_begins_anew_does_not_wait_for_the_dead(tmp_path):
     """Who has not come back within a silence's time is not there."""
-    async with running(tmp_path, before=BEFORE) as world:
+    async with running(tmp_path, before=BEFORE, interval_s=SHORT_S) as world:
         call = await world.join(report())
         async with asyncio.timeout(WAIT_S):
             while not world.kept:
@@ -165,7 +168,7 @@ async def test_a_mesh_that_begins_anew_does_not_wait_for_the_dead(tmp_path):
 
 async def test_without_its_registry_a_mesh_begins_with_what_was_said_last(tmp_path):
     """Weights are kept over a restart of both."""
-    async with running(tmp_path, before=BEFORE, registry=True) as world:
+    async with running(tmp_path, before=BEFORE, registry=True, interval_s=SHORT_S) as world:
         for name in ("serving-0", "serving-1"):
             await world.join(report(name, {"1": LOADING}))
         await world.conductor.begun.wait()
