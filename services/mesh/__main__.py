@@ -24,8 +24,26 @@ from services.rpc.settings import EXIT_BAD_SETTINGS
 async def main(chosen: Settings) -> None:
     """Serves replicas and proxies until a signal."""
     watch = RegistryWatch(chosen.registry_address) if chosen.registry_address else None
-    control = Control()
-    conductor = _conductor(chosen, control)
+    build = partial(
+        build_snapshot,
+        limits=Limits(),
+        registry=bool(chosen.registry_address),
+        jobs=chosen.jobs,
+        control=True,
+    )
+    kept = Kept(chosen.snapshot_dir)
+    before = kept.read()
+    control = Control(before=build(before) if before else None)
+    conductor = Conductor(
+        Members(chosen.interval_s),
+        control,
+        build,
+        before=before,
+        registry=watch is not None,
+        keep=kept.write,
+        interval_s=chosen.interval_s,
+        coalesce_s=chosen.coalesce_s,
+    )
     servicer = Servicer(
         conductor, chosen.interval_s, control.proxies, lambda: watch.detail if watch else ""
     )
@@ -58,21 +76,6 @@ async def main(chosen: Settings) -> None:
 async def _tell_when_begun(server: Server, conductor: Conductor) -> None:
     await conductor.begun.wait()
     await server.set_serving(True)
-
-
-def _conductor(chosen: Settings, control: Control) -> Conductor:
-    registry = bool(chosen.registry_address)
-    kept = Kept(chosen.snapshot_dir)
-    return Conductor(
-        Members(chosen.interval_s),
-        control,
-        partial(build_snapshot, limits=Limits(), registry=registry, jobs=chosen.jobs, control=True),
-        before=kept.read(),
-        registry=registry,
-        keep=kept.write,
-        interval_s=chosen.interval_s,
-        coalesce_s=chosen.coalesce_s,
-    )
 
 
 if __name__ == "__main__":

@@ -49,12 +49,13 @@ async def test_who_joins_is_shown_and_routed_to(world):
     assert mesh.snapshot == world.proxies.told[-1][0].version
 
 
-async def test_what_comes_at_once_is_told_once(world):
+async def test_what_comes_at_once_is_told_once(tmp_path):
     """Gains within a moment are one snapshot."""
-    before = len(world.proxies.told)
-    calls = [await world.join(report(f"serving-{number}")) for number in range(4)]
-    await world.until(lambda mesh: len(mesh.models and mesh.models[0].versions[0].replicas) == 4)
-    assert len(world.proxies.told) - before < len(calls)
+    async with running(tmp_path, coalesce_s=2.0) as world:
+        await world.conductor.begun.wait()
+        calls = [await world.join(report(f"serving-{number}")) for number in range(4)]
+        await world.until(lambda mesh: mesh.models)
+        assert [len(state.members) for state in world.kept] == [0, len(calls)]
 
 
 async def test_a_broken_stream_is_told_at_once(world):

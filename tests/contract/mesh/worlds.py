@@ -81,6 +81,7 @@ async def running(
     before: MeshState | None = None,
     registry: bool = False,
     interval_s: float = INTERVAL_S,
+    coalesce_s: float = 0.01,
 ) -> AsyncIterator[World]:
     """Runs a mesh for one test."""
     proxies, kept = Listening(), []
@@ -96,7 +97,7 @@ async def running(
         registry=registry,
         keep=kept.append,
         interval_s=interval_s,
-        coalesce_s=0.01,
+        coalesce_s=coalesce_s,
     )
     servicer = Servicer(conductor, interval_s, list)
     address = f"unix:{folder / 'mesh.sock'}"
