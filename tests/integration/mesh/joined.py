@@ -20,7 +20,7 @@ from services.mesh.topology import Topology
 
 from .programs import API_KEY, ROOT, RunningEnvoy, eventually, is_ready, plan
 
-WAIT_S = 20.0
+WAIT_S = 60.0
 CALL_S = 5.0
 POLL_S = 0.002
 KEY = (("authorization", f"Bearer {API_KEY}"),)
