@@ -55,8 +55,9 @@ def summary(mesh: pb.GetMeshResponse) -> str:
 
 def has_all(mesh: pb.GetMeshResponse) -> bool:
     """Whether each proxy that is connected has taken all that was sent to it."""
+    # A proxy that had it from a process before this one was sent nothing.
     return all(
-        one.acknowledged == one.sent
+        one.sent in ("", one.acknowledged)
         for proxy in mesh.proxies
         if proxy.connected
         for one in proxy.resources

@@ -9,6 +9,7 @@ from parley.mesh.v1 import mesh_pb2_grpc as pb_grpc
 
 from services.mesh.ads import Control
 from services.mesh.conductor import Conductor
+from services.mesh.disk import Files
 from services.mesh.kept import Kept
 from services.mesh.members import Members
 from services.mesh.registry_watch import RegistryWatch
@@ -33,7 +34,7 @@ async def main(chosen: Settings) -> None:
     )
     kept = Kept(chosen.snapshot_dir)
     before = kept.read()
-    control = Control(before=build(before) if before else None)
+    control = Control(Files(chosen.snapshot_dir).write, build(before) if before else None)
     conductor = Conductor(
         Members(chosen.interval_s),
         control,

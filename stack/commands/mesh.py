@@ -121,7 +121,7 @@ def _follows(one: "pb.ResourceStatus") -> str:
     if not one.acknowledged:
         return "nothing yet"
     words = f"{one.acknowledged[:DIGITS]}, {_ago(one.acknowledge_time)}"
-    return words if one.acknowledged == one.sent else f"{words}; {one.sent[:DIGITS]} was sent"
+    return words if one.sent in ("", one.acknowledged) else f"{words}; {one.sent[:DIGITS]} was sent"
 
 
 def _ago(stamp: "Timestamp") -> str:

@@ -132,8 +132,9 @@ def taken_s(mesh: pb.GetMeshResponse) -> float:
 def is_followed(mesh: pb.GetMeshResponse) -> bool:
     """Whether a proxy is connected, and has taken all that it was sent."""
     followers = [proxy for proxy in mesh.proxies if proxy.connected]
+    # One that had it from a process before this one was sent nothing.
     return bool(followers) and all(
-        one.acknowledged == one.sent for proxy in followers for one in proxy.resources
+        one.sent in ("", one.acknowledged) for proxy in followers for one in proxy.resources
     )
 
 
