@@ -1,5 +1,6 @@
 """The mesh as the command line sees it: asked at its own socket, for Envoy may be what is wrong."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
@@ -7,10 +8,14 @@ from typing import ClassVar
 from parley.mesh.v1 import mesh_pb2 as pb
 from parley.mesh.v1 import mesh_pb2_grpc as pb_grpc
 
+from stack.errors import StackError
 from stack.home import Home
-from stack.mesh import Client
+from stack.mesh import Client, Unanswered
 from stack.plan import MESH
+from stack.progress import Narrator
 
+FOLLOW_S = 10.0
+POLL_S = 0.05
 FILES_WORDS = "no proxy follows it; one that began without it follows its files"
 
 
@@ -29,6 +34,34 @@ def connect(home: Home) -> Iterator[Mesh]:
     """The mesh of the stack in `home`."""
     with Mesh(f"unix:{home.socket(MESH)}", "", pb_grpc.MeshStub) as mesh:
         yield mesh
+
+
+def follow(home: Home, revision: int, narrator: Narrator) -> None:
+    """Waits until proxies send requests as the registry's state of that revision says.
+
+    Raises StackError after ten seconds.
+    """
+    until_s = time.monotonic() + FOLLOW_S
+    with connect(home) as mesh:
+        while waiting := _missing(mesh, revision):
+            if time.monotonic() > until_s:
+                raise StackError(
+                    f"The version is loaded, but requests may still go elsewhere: {waiting}.",
+                    mend="See: ./parley mesh",
+                )
+            narrator.doing(MESH, waiting)
+            time.sleep(POLL_S)
+
+
+def _missing(mesh: Mesh, revision: int) -> str:
+    """What the proxies still lack, empty for nothing."""
+    try:
+        found = mesh.look()
+    except Unanswered as error:
+        return error.what
+    if found.revision < revision:
+        return f"the mesh is at revision {found.revision} of {revision}"
+    return "" if has_all(found) else "a proxy has not taken the last change"
 
 
 def problem(mesh: pb.GetMeshResponse) -> str:

@@ -3,8 +3,8 @@
 What is more waits a moment for more of its kind; what is less is told at once. Knows no gRPC and
 none of Envoy's messages.
 
-A process that begins anew knows nothing yet, and must not tell proxies so: it waits until those
-that were there before have joined again, but not for longer than a silence would be borne.
+A process that begins anew knows nothing yet, and must not tell proxies so: those that were there
+before it count as there until they have joined again, or have had time enough to.
 """
 
 import asyncio
@@ -16,14 +16,16 @@ import structlog
 from parley.mesh.v1 import mesh_pb2 as pb
 
 from services.mesh.composing import Told, compose
-from services.mesh.members import INTERVALS_SILENT, Change, Members, Stay
+from services.mesh.members import Change, Members, Stay
 from services.mesh.snapshot import Snapshot, check_consistent
-from services.mesh.state import MeshState, ModelTraffic
+from services.mesh.state import Member, MeshState, ModelTraffic
 
 log = structlog.get_logger()
 
 # Looks for silences in an interval.
 LOOKS = 4
+# How long who was there before may take to join again. Proxies see by themselves who is dead.
+INTERVALS_ABSENT = 10
 NOT_BUILT = "The last change could not be told to proxies; the mesh's log says why."
 
 
@@ -68,9 +70,9 @@ class Conductor:
         self.begun = asyncio.Event()
         self._publisher = publisher
         self._build = build
-        self._before = before
+        self._absent = before.members if before else ()
         self._registry = registry
-        self._told: Told | None = None
+        self._told = Told(before.revision, before.models) if before and registry else None
         self._keep = keep
         self._interval_s = interval_s
         self._coalesce_s = coalesce_s
@@ -79,10 +81,12 @@ class Conductor:
 
     async def run(self) -> None:
         """Looks for silences until it is cancelled."""
-        began_s = time.monotonic()
+        until_s = time.monotonic() + self._interval_s * INTERVALS_ABSENT
         while not self._closed:
-            waited = time.monotonic() - began_s >= self._interval_s * INTERVALS_SILENT
-            if not self.begun.is_set() and (waited or self._is_whole()):
+            if until_s and time.monotonic() >= until_s:
+                until_s = 0.0
+                self._give_up()
+            if self._told or not self._registry:
                 self._begin()
             self._on_change(self.members.expire(time.monotonic()))
             await asyncio.sleep(self._interval_s / LOOKS)
@@ -113,7 +117,7 @@ class Conductor:
         if change is Change.NONE or self._closed:
             return
         if not self.begun.is_set():
-            if self._is_whole():
+            if self._told or not self._registry:
                 self._begin()
         elif change is Change.LESS:
             self._publish(urgent=True)
@@ -121,25 +125,29 @@ class Conductor:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._coalesce_s, self._publish)
 
-    def _is_whole(self) -> bool:
-        """Whether everybody who was there before is there again."""
-        if self._registry and self._told is None:
-            return False
-        awaited = {member.name for member in self._before.members} if self._before else set()
-        return awaited <= {member.name for member in self.members.present()}
-
     def _begin(self) -> None:
+        if not self.begun.is_set():
+            self.begun.set()
+            self._publish(urgent=True)
+
+    def _give_up(self) -> None:
+        """Whoever was there before and has not come, is not there; nor is a registry."""
+        self._absent = ()
         if self._registry and self._told is None:
-            before = self._before or MeshState((), ())
-            self._told = Told(before.revision, before.models)
-        self.begun.set()
-        self._publish(urgent=True)
+            self._told = Told()
+        self._on_change(Change.LESS)
+
+    def _members(self) -> list[Member]:
+        """Those that are there, and those that have not joined since this process began."""
+        come = {stay.report.name for stay in self.members.shown()}
+        absent = (member for member in self._absent if member.name not in come)
+        return sorted([*self.members.present(), *absent], key=lambda member: member.name)
 
     def _publish(self, urgent: bool = False) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        state = compose(self.members.present(), self._told)
+        state = compose(self._members(), self._told)
         if state == self.state:
             return
         self.state = state

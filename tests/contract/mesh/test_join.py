@@ -9,7 +9,7 @@ from parley.mesh.v1 import mesh_pb2 as pb
 from services.mesh.state import Member, MeshState, ModelTraffic, Share
 from services.rpc import errors
 from tests.contract.mesh.worlds import INTERVAL_S, WAIT_S, World, present, running
-from tests.fakes.mesh import DRAINING, LOADING, MODEL, READY, report
+from tests.fakes.mesh import DRAINING, MODEL, READY, report
 
 SHORT_S = 0.2
 
@@ -146,34 +146,49 @@ BEFORE = MeshState(
 )
 
 
-async def test_a_mesh_that_begins_anew_says_nothing_before_all_are_back(tmp_path):
+async def test_a_mesh_that_begins_anew_tells_what_it_told_before(tmp_path):
     """Proxies must not lose replicas for not having joined again yet."""
     async with running(tmp_path, before=BEFORE) as world:
-        await world.join(report())
-        assert not world.proxies.told
-        assert not (await world.look()).snapshot
-        await world.join(report("serving-1"))
         await world.conductor.begun.wait()
+        await world.join(report())
+        await world.join(report("serving-1"))
+        await world.until(lambda mesh: present(mesh) == ["serving-0", "serving-1"])
         assert world.kept == [BEFORE]
 
 
-async def test_a_mesh_that_begins_anew_does_not_wait_for_the_dead(tmp_path):
-    """Who has not come back within a silence's time is not there."""
+async def test_who_joins_again_and_dies_is_not_taken_for_absent(tmp_path):
+    """A loss is a loss at once, also in the first seconds."""
+    async with running(tmp_path, before=BEFORE) as world:
+        call = await world.join(report("serving-1"))
+        call.cancel()
+        await world.until(lambda mesh: any(one.left for one in mesh.replicas))
+        assert [member.name for member in _told(world).members] == ["serving-0"]
+
+
+async def test_who_does_not_come_back_is_given_up(tmp_path):
+    """Who has not joined again within ten intervals is not there."""
     async with running(tmp_path, before=BEFORE, interval_s=SHORT_S) as world:
         call = await world.join(report())
         async with asyncio.timeout(WAIT_S):
-            while not world.kept:
+            while not world.kept or len(_told(world).members) == len(BEFORE.members):
                 await world.say(call, report())
         assert [member.name for member in _told(world).members] == ["serving-0"]
 
 
 async def test_without_its_registry_a_mesh_begins_with_what_was_said_last(tmp_path):
     """Weights are kept over a restart of both."""
-    async with running(tmp_path, before=BEFORE, registry=True, interval_s=SHORT_S) as world:
-        for name in ("serving-0", "serving-1"):
-            await world.join(report(name, {"1": LOADING}))
+    async with running(tmp_path, before=BEFORE, registry=True) as world:
         await world.conductor.begun.wait()
         assert _told(world).models == BEFORE.models
+
+
+async def test_a_mesh_that_never_knew_its_registry_does_not_wait_for_ever(tmp_path):
+    """Replicas choose by themselves, as long as nobody says how traffic is spread."""
+    async with running(tmp_path, registry=True, interval_s=SHORT_S) as world:
+        await world.join(report())
+        assert not world.kept
+        await asyncio.wait_for(world.conductor.begun.wait(), WAIT_S)
+        assert _told(world).models == ()
 
 
 async def test_what_the_registry_says_is_told(tmp_path):

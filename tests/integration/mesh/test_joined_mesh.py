@@ -11,6 +11,7 @@ import pytest
 from .joined import WAIT_S, Joined, joined, routed, taken_s
 from .programs import eventually
 
+pytestmark = pytest.mark.slow
 BOTH = ["serving-0", "serving-1"]
 # The target is 0.5 s on a quiet machine; the tests share theirs.
 ROUTED_S_MAX = 2.0
