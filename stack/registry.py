@@ -28,8 +28,8 @@ PAGE = 1000
 
 
 class Registry(Client):
-    """A connection. `replicas` are the addresses of the serving processes of this machine, `home` is
-    where its mesh is; None for none."""
+    """A connection. `replicas` are the addresses of the serving processes of this machine, and
+    `home` is the stack whose mesh is waited for; None for none."""
 
     name: ClassVar = "registry"
     mends: ClassVar = {grpc.StatusCode.ABORTED: "Look at what is there now: ./parley models list"}
