@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from services.mesh.discovery import ROUTES_FILE
 from services.mesh.launcher import choose
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
@@ -25,7 +26,7 @@ def chosen(tmp_path, address):
 
     def choose_with(left: bool) -> str:
         if left:
-            (files / "rds.json").write_text("{}")
+            (files / ROUTES_FILE).write_text("{}")
         return choose(address, *paths, files).name
 
     return choose_with
