@@ -219,7 +219,10 @@ async def _alone(replica: Replica, index: int) -> list[Answer]:
 
 def _tokens(seed: int, count: int) -> list[int]:
     """Ids of ordinary tokens, others for each seed."""
-    return [300 + (97 * seed + 13 * place + place * place * (seed % 7 + 1)) % 700 for place in range(count)]
+    return [
+        300 + (97 * seed + 13 * place + place * place * (seed % 7 + 1)) % 700
+        for place in range(count)
+    ]
 
 
 def _turn(found: list[Asked]) -> Turn:

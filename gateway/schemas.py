@@ -26,6 +26,7 @@ TOKENS_MAX = 2**31 - 1
 TOKEN_IDS_MAX = 131_072
 TOP_K_MAX = 1_000_000
 INT64_MAX = 2**63 - 1
+CACHE_KEY_CHARS_MAX = 256
 
 
 def refusal(code: str, message: str, at: str = "") -> PydanticCustomError:
@@ -196,6 +197,8 @@ class GenerationRequest(Wire):
     repetition_penalty: float | None = Field(None, gt=0, le=2)
     response_format: ResponseFormat | None = None
     user: str | None = None
+    # Changes no answer, only where it is made.
+    prompt_cache_key: str | None = Field(None, max_length=CACHE_KEY_CHARS_MAX)
 
     @model_validator(mode="after")
     def _stream_options_need_stream(self) -> Self:
@@ -237,7 +240,6 @@ class ChatRequest(GenerationRequest):
     logprobs: bool = False
     metadata: dict[str, str] | None = Field(None, max_length=16)
     safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
