@@ -35,20 +35,19 @@ CONFIG = {
     "batch_tokens_max": 128,
     "message_interval_s_min": 0.0,
     "messages_per_s_max": 1e9,
-    "prefix_caching": False,
     "threads": 2,
     "warm_up_tokens": 128,
 }
 PROMPTS = [[310 + 7 * row + column for column in range(40)] for row in range(8)]
 
 
-@pytest.fixture
-async def small(settings: Settings) -> AsyncIterator[Bench]:
+@pytest.fixture(params=[False, True], ids=["plain", "prefix caching"])
+async def small(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """A replica whose engine has a small cache."""
     source = FolderSource(settings.model_dir, "tiny")
     model = source.model
     engine = EngineProcess(
-        {**CONFIG, "model_dir": str(model.engine_folder)},
+        {**CONFIG, "model_dir": str(model.engine_folder), "prefix_caching": request.param},
         stall_s_min=4,
         load_timeout_s=60,
         worker=(sys.executable, "-c", WORKER),
