@@ -7,7 +7,6 @@ one that depends on what was cached could not be resumed on another replica.
 """
 
 import asyncio
-import dataclasses
 import statistics
 import subprocess
 import sys
@@ -34,6 +33,8 @@ READY_S = 120.0
 SYSTEM_TOKENS, QUESTION_TOKENS, ANSWER_TOKENS, TURNS = 256, 96, 64, 10
 TOGETHER = 8
 RESUMED_AT = (1, 17, 40)
+# Random weights often say the same to different prompts, but not as probably.
+LOGPROB_TOLERANCE = 1e-3
 WAYS = ("off", "on")
 
 
@@ -42,6 +43,7 @@ class Answer:
     """One greedy answer; times in seconds from the request."""
 
     ids: list[int]
+    logprobs: list[float]
     first_s: float
     total_s: float
 
@@ -94,14 +96,16 @@ class Replica:
             sampling=pb.Sampling(temperature=0),
             stopping=pb.Stopping(tokens_max=tokens, ignore_end=True),
             resume_token_ids=held,
+            logprobs=True,
         )
         began_s = time.perf_counter()
-        first_s, ids = 0.0, []
+        first_s, ids, logprobs = 0.0, [], []
         async for event in self.stub.Generate(request, timeout=TIMEOUT_S):
             if event.HasField("delta"):
                 first_s = first_s or time.perf_counter() - began_s
                 ids += event.delta.token_ids
-        return Answer(ids, first_s, time.perf_counter() - began_s)
+                logprobs += [one.logprob for one in event.delta.logprobs]
+        return Answer(ids, logprobs, first_s, time.perf_counter() - began_s)
 
     def memory_mib(self) -> int:
         """Resident MiB of its engine."""
@@ -124,13 +128,17 @@ class Comparison:
         found = {}
         for way in reversed(WAYS) if self._swap else WAYS:
             found[way] = await self.replicas[way].ask(prompt)
-        self.compare(what, found["off"].ids, found["on"].ids)
+        self.compare(what, found["off"], found["on"])
         return found
 
-    def compare(self, what: str, one: list[int], other: list[int]) -> None:
-        """Counts a pair, and whether it differs."""
+    def compare(self, what: str, one: Answer, other: Answer) -> None:
+        """Counts a pair, and whether it differs. A resumed one is compared as far as it goes."""
+        same = one.ids[-len(other.ids) :] == other.ids and all(
+            abs(a - b) < LOGPROB_TOLERANCE
+            for a, b in zip(one.logprobs[-len(other.ids) :], other.logprobs, strict=True)
+        )
         self.compared[what] = self.compared.get(what, 0) + 1
-        self.different[what] = self.different.get(what, 0) + (one != other)
+        self.different[what] = self.different.get(what, 0) + (not same)
 
 
 async def measure(model_dir: Path, folder: Path, *, rounds: int, console: Console) -> PrefixCaching:
@@ -171,11 +179,11 @@ async def _conversation(comparison: Comparison, number: int) -> list[Asked]:
         turns.append((prompt, found))
         prompt = prompt + found["off"].ids
     last, found = turns[-1]
-    whole = found["off"].ids
+    whole = found["off"]
     for cut in RESUMED_AT:
         for way in WAYS:
-            resumed = await comparison.replicas[way].ask(last, held=whole[:cut])
-            comparison.compare("resumed", whole[cut:], resumed.ids)
+            resumed = await comparison.replicas[way].ask(last, held=whole.ids[:cut])
+            comparison.compare("resumed", whole, resumed)
     return turns
 
 
@@ -188,7 +196,7 @@ async def _together(
     answers: dict[str, list[list[Answer]]] = {}
     for way in WAYS:
         began_s = time.perf_counter()
-        asks = [_alone(comparison.replicas[way], index) for index in range(TOGETHER)]
+        asks = [_talk(comparison.replicas[way], index) for index in range(TOGETHER)]
         answers[way] = await asyncio.gather(*asks)
         seconds = time.perf_counter() - began_s
         tokens = sum(len(one.ids) for turns in answers[way] for one in turns)
@@ -197,17 +205,17 @@ async def _together(
         firsts[way] = round(statistics.median(later) * 1000, 1)
     for off, on in zip(answers["off"], answers["on"], strict=True):
         for one, other in zip(off, on, strict=True):
-            comparison.compare("at once", one.ids, other.ids)
+            comparison.compare("at once", one, other)
     for prompt in known:
         # What was cached long ago, among others.
         asks = [comparison.replicas["on"].ask(prompt[: len(prompt) - cut]) for cut in range(4)]
         expected = [comparison.replicas["off"].ask(prompt[: len(prompt) - cut]) for cut in range(4)]
         for one, other in zip(await asyncio.gather(*asks), expected, strict=True):
-            comparison.compare("asked again at once", (await other).ids, one.ids)
+            comparison.compare("asked again at once", await other, one)
     return speeds, firsts
 
 
-async def _alone(replica: Replica, index: int) -> list[Answer]:
+async def _talk(replica: Replica, index: int) -> list[Answer]:
     prompt = _tokens(1000, SYSTEM_TOKENS)
     answers = []
     for turn in range(TURNS):
@@ -241,14 +249,7 @@ async def _replica(model_dir: Path, folder: Path, way: str) -> AsyncIterator[Rep
     """Runs a replica until the block ends. Raises SystemExit when it does not get ready."""
     address = f"unix:{folder}/{way}.sock"
     told = {"ADDRESS": address, "MODEL_DIR": str(model_dir), "PREFIX_CACHING": str(way == "on")}
-    with Path(folder, f"{way}.log").open("wb") as out:
-        process = psutil.Popen(
-            [sys.executable, "-m", "services.serving"],
-            env={f"PARLEY_SERVING_{name}": value for name, value in told.items()},
-            cwd=ROOT,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+    process = _start(told, folder / f"{way}.log")
     try:
         async with grpc.aio.insecure_channel(address, options=CLIENT_OPTIONS) as channel:
             await _until_serving(health_pb2_grpc.HealthStub(channel))
@@ -256,6 +257,17 @@ async def _replica(model_dir: Path, folder: Path, way: str) -> AsyncIterator[Rep
     finally:
         process.terminate()
         process.wait(READY_S)
+
+
+def _start(told: dict[str, str], log: Path) -> psutil.Popen:
+    with log.open("wb") as out:
+        return psutil.Popen(
+            [sys.executable, "-m", "services.serving"],
+            env={f"PARLEY_SERVING_{name}": value for name, value in told.items()},
+            cwd=ROOT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
 
 
 async def _until_serving(health: health_pb2_grpc.HealthStub) -> None:
@@ -280,13 +292,8 @@ def table(found: PrefixCaching) -> Table:
     cells += [f"{value:,.0f}" for value in found.together_tokens_per_s.values()]
     table.add_row(f"{found.together} conversations at once, in all", *cells)
     table.add_section()
-    for way, (before, after) in found.memory_mib.items():
-        table.add_row(f"engine's memory, {way}: {before} MiB at first, {after} MiB at last")
+    memory = [f"{before} / {after}" for before, after in found.memory_mib.values()]
+    table.add_row("engine's memory before and after, MiB", *memory)
     for what, count in found.compared.items():
-        table.add_row(f"{count} answers {what}: {found.different[what]} different")
+        table.add_row(f"{count} answers {what}, of which differ", "", str(found.different[what]))
     return table
-
-
-def to_json(found: PrefixCaching) -> dict[str, object]:
-    """All of it, as JSON values."""
-    return dataclasses.asdict(found)
