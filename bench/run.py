@@ -71,6 +71,27 @@ def deployment(home: Home, *, outage_s: float, as_json: bool) -> int:
     return int(found.failed or any(one.failed for one in found.outages))
 
 
+def prefix_caching(home: Home, model_dir: Path | None, *, rounds: int, as_json: bool) -> int:
+    """Conversations with and without prefix caching; 1 when an answer differed."""
+    from bench import prefix_caching as bench
+
+    console = Console(stderr=True)
+    with tempfile.TemporaryDirectory(prefix="parley-bench-") as scratch:
+        found = asyncio.run(
+            bench.measure(
+                model_dir or _bench_model(home, console),
+                Path(scratch),
+                rounds=rounds,
+                console=console,
+            )
+        )
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2))
+    else:
+        Console().print(bench.table(found))
+    return int(any(found.different.values()))
+
+
 def main(home: Home, options: Options, *, as_json: bool) -> int:
     """Runs everything and prints it; 1 when a request failed."""
     console = Console(stderr=True)

@@ -1,5 +1,6 @@
 """The serving mesh as the facade sees it: generations and the list of models."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -10,9 +11,11 @@ from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 from gateway import metrics
+from gateway.affinity import Affinity
 from gateway.errors import overloaded
 from gateway.generation import Generation, Patience
 from gateway.settings import GatewaySettings
+from gateway.steering import Steering
 from services.rpc import errors
 from services.rpc.channel import call_metadata
 
@@ -29,16 +32,22 @@ class ServingClient:
         self._stub = pb_grpc.ModelServingStub(channel)
         self._mesh_key = mesh_key
         self._settings = settings
+        self._affinity = Affinity(settings.affinity_margin, settings.affinity_s, time.monotonic)
         self._open = 0
 
     @asynccontextmanager
     async def generation(
-        self, request: pb.GenerateRequest, request_id: str, deadline_s: float | None = None
+        self,
+        request: pb.GenerateRequest,
+        request_id: str,
+        deadline_s: float | None = None,
+        conversation: str | None = None,
     ) -> AsyncIterator[Generation]:
         """Lends a generation, begun by its `begin` and ended here. Raises ApiError 429 when too
         many are open.
 
-        `deadline_s` may only shorten the setting of that name.
+        `deadline_s` may only shorten the setting of that name; `conversation` is the client's key
+        of what the request goes on with.
         """
         if self._open >= self._settings.generations_max:
             raise overloaded()
@@ -49,10 +58,12 @@ class ServingClient:
             settings.resume_s,
             settings.silence_s,
         )
+        steering = Steering(self._affinity, request.model, conversation)
         generation = Generation(
-            partial(self._generate, request_id),
+            partial(self._generate, request_id, steering),
             request,
             patience,
+            begun=steering.begun,
             keep_text=bool(settings.traces_address) and settings.traces_content,
         )
         self._open += 1
@@ -86,9 +97,12 @@ class ServingClient:
         return models
 
     def _generate(
-        self, request_id: str, request: pb.GenerateRequest, timeout_s: float
+        self, request_id: str, steering: Steering, request: pb.GenerateRequest, timeout_s: float
     ) -> grpc.aio.UnaryStreamCall:
-        return self._stub.Generate(request, timeout=timeout_s, metadata=self._metadata(request_id))
+        metadata = (*self._metadata(request_id), *steering.headers(request.model))
+        call = self._stub.Generate(request, timeout=timeout_s, metadata=metadata)
+        steering.sent(call)
+        return call
 
     def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
         return call_metadata(request_id, self._mesh_key)

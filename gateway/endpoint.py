@@ -74,7 +74,7 @@ class Endpoint:
         )
         if wanted.stream:
             return Relayed(partial(self._stream, wanted, asked, answer, request))
-        return await self._collect(asked, answer, request)
+        return await self._collect(wanted, asked, answer, request)
 
     async def _stream(
         self,
@@ -87,16 +87,20 @@ class Endpoint:
     ) -> None:
         make_chunks = partial(Chunks, answer, include_usage=wanted.include_usage)
         try:
-            async with self._generation(asked, answer, request, stream=True) as generation:
+            async with self._generation(wanted, asked, answer, request) as generation:
                 stream = EventStream(generation, make_chunks, self.names, self.tools.settings)
                 await stream.relay(receive, send)
         except ParleyError as error:
             raise errors.to_api_error(error, self.names) from None
 
     async def _collect(
-        self, asked: pb.GenerateRequest, answer: Answer, request: Request
+        self,
+        wanted: GenerationRequest,
+        asked: pb.GenerateRequest,
+        answer: Answer,
+        request: Request,
     ) -> Response:
-        opened = self._generation(asked, answer, request, stream=False)
+        opened = self._generation(wanted, asked, answer, request)
         try:
             async with opened as generation, Departure(request.receive):
                 reply = encoded_reply(await collect(generation, answer))
@@ -112,17 +116,23 @@ class Endpoint:
 
     @asynccontextmanager
     async def _generation(
-        self, asked: pb.GenerateRequest, answer: Answer, request: Request, *, stream: bool
+        self,
+        wanted: GenerationRequest,
+        asked: pb.GenerateRequest,
+        answer: Answer,
+        request: Request,
     ) -> AsyncIterator[Generation]:
         """Lends a generation, and has it traced when it has ended."""
         request_id, traces = request.scope["request_id"], self.tools.traces
-        patience_s = None if stream else _patience_s(request)
-        async with self.tools.client.generation(asked, request_id, patience_s) as generation:
+        patience_s = None if wanted.stream else _patience_s(request)
+        async with self.tools.client.generation(
+            asked, request_id, patience_s, wanted.prompt_cache_key
+        ) as generation:
             try:
                 yield generation
             finally:
                 if traces is not None:
-                    traces.record(Ended(generation, asked, answer, request_id, stream))
+                    traces.record(Ended(generation, asked, answer, request_id, wanted.stream))
 
 
 def _patience_s(request: Request) -> float | None:

@@ -52,13 +52,16 @@ class Generation:
         asked: pb.GenerateRequest,
         patience: Patience,
         *,
+        begun: Callable[[Call, pb.Started], None] = lambda call, started: None,
         keep_text: bool = False,
     ) -> None:
-        """`start` makes a call with what is left of the deadline, which counts from now.
+        """`start` makes a call with what is left of the deadline, which counts from now, and
+        `begun` is told of each that is admitted.
 
         With `keep_text` it remembers what it hands out.
         """
         self._start = start
+        self._begun = begun
         self._asked = resumable(asked)
         self._patience = patience
         self._ends_s = _now_s() + patience.deadline_s
@@ -167,7 +170,9 @@ class Generation:
             part = self._call(request, choices)
             self._parts.add(part)
             try:
-                return await part.started()
+                started = await part.started()
+                self._begun(part.call, started)
+                return started
             except (errors.Unavailable, errors.ResourceExhausted) as error:
                 give_up_s = min(give_up_s, _now_s() + patience_s, self._ends_s)
                 wait_s = self._wait_s(error, delay_s)

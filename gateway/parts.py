@@ -22,7 +22,7 @@ class Part:
     """One Generate call, for some of an answer's choices."""
 
     def __init__(self, call: Call, choices: Sequence[Choice], *, resumed: bool) -> None:
-        self._call = call
+        self.call = call
         self._intakes = [Intake(choice, resumed=resumed) for choice in choices]
         # Choices wait in the replica's queue one by one.
         self._queued = len(choices)
@@ -61,17 +61,17 @@ class Part:
 
     def cancel(self) -> None:
         """Ends the call. Safe to repeat."""
-        self._call.cancel()
+        self.call.cancel()
 
     async def close(self) -> None:
         """Takes the status of a complete answer, cancels any other. Never fails."""
         if self.done:
             try:
                 async with asyncio.timeout(STATUS_WAIT_S):
-                    await self._call.read()
+                    await self.call.read()
             except (grpc.aio.AioRpcError, TimeoutError):
                 pass
-        self._call.cancel()
+        self.call.cancel()
 
     def _intake(self, number: int) -> Intake:
         if number >= len(self._intakes):
@@ -85,10 +85,10 @@ class Part:
     async def _event(self, silence_s: float | None) -> Event:
         try:
             if silence_s is None:
-                event = await self._call.read()
+                event = await self.call.read()
             else:
                 async with asyncio.timeout(silence_s):
-                    event = await self._call.read()
+                    event = await self.call.read()
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc_error(error) from None
         except TimeoutError:

@@ -26,6 +26,7 @@ TOKENS_MAX = 2**31 - 1
 TOKEN_IDS_MAX = 131_072
 TOP_K_MAX = 1_000_000
 INT64_MAX = 2**63 - 1
+CACHE_KEY_CHARS_MAX = 256
 
 
 def refusal(code: str, message: str, at: str = "") -> PydanticCustomError:
@@ -121,7 +122,9 @@ class Message(Wire):
     }
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[str, BeforeValidator(_joined_text)]
+    content: Annotated[
+        str, BeforeValidator(_joined_text, json_schema_input_type=str | list[dict[str, Any]])
+    ]
 
 
 class JsonSchema(Wire):
@@ -181,7 +184,7 @@ class GenerationRequest(Wire):
     max_tokens: int | None = Field(None, ge=1, le=TOKENS_MAX)
     stop: Annotated[
         list[str],
-        BeforeValidator(_listed),
+        BeforeValidator(_listed, json_schema_input_type=str | list[str]),
         Field(max_length=STOPS_MAX),
         AfterValidator(_short_stops),
     ] = []
@@ -196,6 +199,13 @@ class GenerationRequest(Wire):
     repetition_penalty: float | None = Field(None, gt=0, le=2)
     response_format: ResponseFormat | None = None
     user: str | None = None
+    prompt_cache_key: str | None = Field(
+        None,
+        max_length=CACHE_KEY_CHARS_MAX,
+        description="The same for all requests of a conversation, and no other's: so that the "
+        "replica that holds what was computed of it, and the version, are found again. Changes "
+        "the time of an answer only.",
+    )
 
     @model_validator(mode="after")
     def _stream_options_need_stream(self) -> Self:
@@ -237,7 +247,6 @@ class ChatRequest(GenerationRequest):
     logprobs: bool = False
     metadata: dict[str, str] | None = Field(None, max_length=16)
     safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
@@ -281,7 +290,12 @@ class CompletionRequest(GenerationRequest):
     }
 
     # Checked whole by its validator: a union would only lengthen the path of an error.
-    prompt: Annotated[Any, BeforeValidator(_whole_prompt)]
+    prompt: Annotated[
+        Any,
+        BeforeValidator(
+            _whole_prompt, json_schema_input_type=str | list[str] | list[int] | list[list[int]]
+        ),
+    ]
     # OpenAI's default, which clients of this endpoint count on.
     max_tokens: int | None = Field(16, ge=1, le=TOKENS_MAX)
     logprobs: int | None = Field(None, ge=0, le=1)

@@ -36,6 +36,18 @@ class GatewaySettings(BaseSettings):
         le=3600,
         description="Longest silence of a replica between two tokens before another one goes on.",
     )
+    affinity_s: float = Field(
+        600,
+        ge=0,
+        le=86_400,
+        description="How long the facade knows which replica holds a conversation; 0 for never.",
+    )
+    affinity_margin: int = Field(
+        4,
+        ge=0,
+        le=1000,
+        description="How many calls more than the least busy replica that one may have.",
+    )
     first_event_wait_s: float = Field(
         5,
         ge=0,

@@ -5,6 +5,7 @@ text: control characters, which could command the terminal, are taken out.
 """
 
 import json
+import secrets
 import sys
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from stack.words import CONTROL, print_json, talk
 
 CONNECT_WITHIN_S = 5.0
 SILENCE_S_MAX = 600.0
+KEY_BYTES = 16
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Chat:
             base_url=base_url, headers=headers, timeout=timeout, trust_env=False
         )
         self._messages: list[dict[str, str]] = []
+        # By it the server finds what it computed of the turns before.
+        self._key = secrets.token_urlsafe(KEY_BYTES)
         self.model = model or self._first_model()
 
     def __enter__(self) -> Self:
@@ -81,6 +85,7 @@ class Chat:
         body = {
             "model": self.model,
             "messages": self._messages,
+            "prompt_cache_key": self._key,
             "stream": True,
             "stream_options": {"include_usage": True},
         }

@@ -11,6 +11,7 @@ import {
   EMPTY,
   freshAnswer,
   isOpen,
+  keyed,
   lastTurn,
   opined,
   requestMessages,
@@ -115,7 +116,7 @@ export class Chat {
   async #run(conversation: Conversation, answer: Answer): Promise<void> {
     const abort = new AbortController();
     this.#abort = abort;
-    this.#set(conversation, false);
+    this.#set(keyed(conversation, () => this.world.newId()), false);
     const intake = new Intake(this.world, (change) => this.#change(answer.id, change, false));
     const end = await intake.drain(this.#request(), abort.signal);
     if (this.#abort === abort) this.#abort = null;
@@ -125,7 +126,8 @@ export class Chat {
   #request(): CompletionRequest {
     const { model, systemPrompt, temperature, maxTokens } = this.world.preferences();
     const messages = requestMessages(this.conversation_, systemPrompt);
-    return { model, messages, temperature, max_tokens: maxTokens };
+    const prompt_cache_key = this.conversation_.key;
+    return { model, messages, temperature, max_tokens: maxTokens, prompt_cache_key };
   }
 
   #change(answerId: string, change: (answer: Answer) => Answer, settled: boolean): void {

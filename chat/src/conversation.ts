@@ -37,6 +37,8 @@ export interface Turn {
 
 export interface Conversation {
   readonly turns: readonly Turn[];
+  /** Sent with each request, so that the server may find what it computed; absent before the first. */
+  readonly key?: string;
 }
 
 export const EMPTY: Conversation = { turns: [] };
@@ -54,12 +56,17 @@ export function asked(
   answer: Answer,
 ): Conversation {
   const turn: Turn = { id, question, answers: [answer], shown: 0 };
-  return { turns: [...conversation.turns, turn] };
+  return { ...conversation, turns: [...conversation.turns, turn] };
+}
+
+/** The conversation with the key it has; one that has none gets a new one. */
+export function keyed(conversation: Conversation, newKey: () => string): Conversation {
+  return conversation.key ? conversation : { ...conversation, key: newKey() };
 }
 
 /** The conversation without its last turn, which is how an edited message begins anew. */
 export function withoutLastTurn(conversation: Conversation): Conversation {
-  return { turns: conversation.turns.slice(0, -1) };
+  return { ...conversation, turns: conversation.turns.slice(0, -1) };
 }
 
 /** The last turn with one more alternative, put on view. */
@@ -137,7 +144,7 @@ export function requestMessages(conversation: Conversation, systemPrompt: string
 function changeLast(conversation: Conversation, change: (turn: Turn) => Turn): Conversation {
   const last = lastTurn(conversation);
   if (!last) return conversation;
-  return { turns: [...conversation.turns.slice(0, -1), change(last)] };
+  return { ...conversation, turns: [...conversation.turns.slice(0, -1), change(last)] };
 }
 
 function changeTurn(
@@ -145,5 +152,6 @@ function changeTurn(
   turnId: string,
   change: (turn: Turn) => Turn,
 ): Conversation {
-  return { turns: conversation.turns.map((turn) => (turn.id === turnId ? change(turn) : turn)) };
+  const turns = conversation.turns.map((turn) => (turn.id === turnId ? change(turn) : turn));
+  return { ...conversation, turns };
 }

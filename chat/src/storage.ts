@@ -13,6 +13,9 @@ export const STORED_CHARS_MAX = 1_000_000;
 /** Bound on the turns that come back, so that a reload draws them within a second. */
 export const STORED_TURNS_MAX = 200;
 
+/** The longest conversation key that the server takes, in characters. */
+const KEY_CHARS_MAX = 256;
+
 const CONVERSATION_KEY = "parley.conversation.1";
 const PREFERENCES_KEY = "parley.preferences.1";
 
@@ -25,10 +28,11 @@ export interface Shelf {
 /** Keeps the conversation; the oldest turns go first when it outgrows its bound. */
 export function saveConversation(shelf: Shelf, conversation: Conversation): void {
   let turns = conversation.turns.slice(-STORED_TURNS_MAX);
-  let text = JSON.stringify({ turns });
+  const { key } = conversation;
+  let text = JSON.stringify({ turns, key });
   while (text.length > STORED_CHARS_MAX && turns.length > 0) {
     turns = turns.slice(Math.ceil(turns.length / 8));
-    text = JSON.stringify({ turns });
+    text = JSON.stringify({ turns, key });
   }
   keep(shelf, CONVERSATION_KEY, text);
 }
@@ -37,7 +41,8 @@ export function saveConversation(shelf: Shelf, conversation: Conversation): void
 export function loadConversation(shelf: Shelf): Conversation {
   const value = read(shelf, CONVERSATION_KEY);
   const turns = isRecord(value) && Array.isArray(value.turns) ? value.turns : [];
-  return { turns: turns.filter(isTurn).map(settled) };
+  const conversation = { turns: turns.filter(isTurn).map(settled) };
+  return isRecord(value) && isKey(value.key) ? { ...conversation, key: value.key } : conversation;
 }
 
 export function savePreferences(shelf: Shelf, preferences: Preferences): void {
@@ -114,6 +119,10 @@ function isOpinion(value: unknown): value is Opinion {
     typeof value.correction === "string" &&
     typeof value.reason === "string"
   );
+}
+
+function isKey(value: unknown): value is string {
+  return typeof value === "string" && value.length > 0 && value.length <= KEY_CHARS_MAX;
 }
 
 function isTextOrNone(value: unknown): boolean {

@@ -25,6 +25,8 @@ export interface CompletionRequest {
   readonly messages: readonly Message[];
   readonly temperature?: number;
   readonly max_tokens?: number;
+  /** The same for all requests of a conversation, and no other's. */
+  readonly prompt_cache_key?: string;
 }
 
 /** The ids of the models that can be asked. Throws Failure, `signedOut` without a session. */

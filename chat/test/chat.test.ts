@@ -128,6 +128,27 @@ test("asking again replaces the last question", async () => {
   );
 });
 
+test("all requests of a conversation have its key, and a new conversation has another", async () => {
+  const stage = new Stage(of(text("Yes."), FINISH));
+  const chat = new Chat(stage, EMPTY);
+  await chat.ask("Sure?");
+  await chat.ask("And?");
+  await chat.regenerate();
+  await chat.askAgain("Really?");
+  chat.clear();
+  await chat.ask("New?");
+  const keys = stage.requests.map((request) => request.prompt_cache_key);
+  assert.ok(keys[0]);
+  assert.deepEqual(keys.slice(0, 4), Array(4).fill(keys[0]));
+  assert.ok(keys[4] && keys[4] !== keys[0]);
+});
+
+test("a conversation that comes back goes on with its key", async () => {
+  const stage = new Stage(of(text("Yes."), FINISH));
+  await new Chat(stage, { turns: [], key: "kept" }).ask("Sure?");
+  assert.equal(stage.requests[0]?.prompt_cache_key, "kept");
+});
+
 test("a second question while one is answered is not sent", async () => {
   const stage = new Stage(endless);
   const chat = new Chat(stage, EMPTY);

@@ -31,6 +31,16 @@ test("a finished conversation comes back as it was", () => {
   assert.deepEqual(loadConversation(shelf), DONE);
 });
 
+test("a conversation comes back with its key, unless that is none that the server takes", () => {
+  const shelf = new MapShelf();
+  saveConversation(shelf, { ...DONE, key: "k".repeat(256) });
+  assert.equal(loadConversation(shelf).key?.length, 256);
+  for (const key of ["", "k".repeat(257), 7, null]) {
+    for (const name of shelf.map.keys()) shelf.map.set(name, JSON.stringify({ ...DONE, key }));
+    assert.deepEqual(loadConversation(shelf), DONE);
+  }
+});
+
 test("an answer in the making comes back as interrupted, with its text", () => {
   const shelf = new MapShelf();
   const half = changeAnswer(OPEN, "a", (a) => ({ ...a, text: "Be", state: "streaming" }));

@@ -1,4 +1,5 @@
-"""The OpenAPI document of /api/v1, made from the tables of calls and the contracts.
+"""The OpenAPI document of /api/v1 and of what generates, made from the tables of calls, the
+contracts and the schemas.
 
 What it says is what is served: requests are checked against the same schemas.
 """
@@ -7,7 +8,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
-from gateway.api import jobs, registry
+from gateway.api import generating, jobs, registry
 from gateway.api.call import REQUEST_ID, ROOT, Call
 from gateway.api.json_schema import PREFIX, of_field, schemas
 from gateway.api.requests import IDEMPOTENCY_KEY
@@ -44,11 +45,11 @@ def document(version: str) -> dict[str, Any]:
     named = {name: one for name, one in schemas(requests, responses).items() if name not in asked}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Parley's models, jobs and feedback", "version": version},
+        "info": {"title": "Parley's answers, models, jobs and feedback", "version": version},
         "paths": _paths(),
         "security": [{"bearer": []}, {"key": []}, {"page": []}],
         "components": {
-            "schemas": {**named, "Problem": _PROBLEM},
+            "schemas": {**named, **generating.components(), "Problem": _PROBLEM},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -64,7 +65,7 @@ def _paths() -> dict[str, Any]:
         "summary": "Gets this document.",
         "responses": {"200": _content("OK", {"type": "object"})},
     }
-    paths: dict[str, Any] = {PATH: {"get": itself}}
+    paths: dict[str, Any] = {PATH: {"get": itself}, **generating.paths()}
     for call in (*CALLS, *jobs.STREAMS):
         paths.setdefault(call.path, {})[call.method.lower()] = _operation(call)
     return paths

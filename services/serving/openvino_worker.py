@@ -29,6 +29,7 @@ import openvino
 import openvino_genai
 
 from services.serving.pace import Outbox, Pace, Row
+from services.serving.prefixes import BLOCK_TOKENS, Prefixes
 
 EXIT_PARENT_GONE, EXIT_BROKEN = 0, 1
 PR_SET_PDEATHSIG = 1
@@ -44,6 +45,8 @@ FINISH = {
 CANCELLED = "cancelled"
 WARM_UP_TOKENS = 4
 CACHE_SETTING = "PARLEY_SERVING_CACHE_GIB"
+# More than are kept at a time: a content may be forgotten here only after the engine forgot it.
+ENDS_PER_BLOCK = 4
 # Compiled once at the start, so that no answer waits while the compiler reads the vocabulary.
 WARM_UP_GRAMMAR = 'root ::= [ -~]* ""'
 
@@ -86,10 +89,17 @@ class Worker:
         self._live: dict[int, Any] = {}
         self._cancelled: list[int] = []
         self._cache_tokens = 0
+        # With prefix caching: what the engine may have kept, who waits for another one to be read,
+        # and whose answer nobody wants although it may not leave yet.
+        self._prefixes: Prefixes | None = None
+        self._waiting: dict[int, tuple[list[int], dict[str, Any]]] = {}
+        self._leaving: set[int] = set()
 
     def run(self) -> None:
         """Works until the parent is gone."""
         self._pipe.send("ready", self._warm_up())
+        if self._config["prefix_caching"]:
+            self._prefixes = Prefixes(ENDS_PER_BLOCK * self._cache_tokens // BLOCK_TOKENS)
         pace = Pace(self._config["message_interval_s_min"], self._config["messages_per_s_max"])
         outbox = Outbox(pace, time.monotonic())
         while True:
@@ -116,7 +126,10 @@ class Worker:
             self._pipe.send("refused", sequence_id, words)
             return
         options["max_new_tokens"] = min(options["max_new_tokens"], room)
-        self._start(sequence_id, prompt_ids, options)
+        if self._prefixes and self._prefixes.must_wait(prompt_ids):
+            self._waiting[sequence_id] = prompt_ids, options
+        else:
+            self._start(sequence_id, prompt_ids, options)
 
     def _start(self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any]) -> None:
         try:
@@ -126,13 +139,25 @@ class Worker:
             )
         except Exception as error:
             self._pipe.send("refused", sequence_id, str(error))
+            return
+        if self._prefixes:
+            self._prefixes.started(sequence_id, prompt_ids)
 
     def _cancel(self, sequence_id: int) -> None:
-        handle = self._live.pop(sequence_id, None)
-        if handle is not None:
-            handle.cancel()
-            # The next step frees its cache; the replica hears of it with that step.
+        if self._waiting.pop(sequence_id, None):
             self._cancelled.append(sequence_id)
+        elif sequence_id in self._live:
+            if self._prefixes and not self._prefixes.may_leave(sequence_id):
+                self._leaving.add(sequence_id)
+            else:
+                self._drop(sequence_id)
+
+    def _drop(self, sequence_id: int) -> None:
+        self._live.pop(sequence_id).cancel()
+        # The next step frees its cache; the replica hears of it with that step.
+        self._cancelled.append(sequence_id)
+        if self._prefixes:
+            self._prefixes.left(sequence_id)
 
     def _step(self) -> None:
         try:
@@ -151,7 +176,23 @@ class Worker:
                 rows.append((sequence_id, *_read(handle)))
                 if rows[-1][3]:
                     del self._live[sequence_id]
+        if self._prefixes:
+            self._settle(self._prefixes, rows)
         return rows
+
+    def _settle(self, prefixes: Prefixes, rows: list[Row]) -> None:
+        """After a step, lets go who may leave by now, and in who may be read by now."""
+        brought = [(row[0], row[1], bool(row[3])) for row in rows if row[3] != CANCELLED]
+        prefixes.stepped(brought)
+        for sequence_id, _, _ in brought:
+            if sequence_id in self._leaving:
+                self._leaving.discard(sequence_id)
+                if sequence_id in self._live:
+                    self._drop(sequence_id)
+        for sequence_id, (prompt_ids, options) in list(self._waiting.items()):
+            if not prefixes.must_wait(prompt_ids):
+                del self._waiting[sequence_id]
+                self._start(sequence_id, prompt_ids, options)
 
     def _cache_usage(self) -> float:
         return self._pipeline.get_metrics().cache_usage / 100 if self._live else 0.0

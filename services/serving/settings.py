@@ -54,7 +54,10 @@ class Settings(ServerSettings):
         1, ge=1, le=1024, description="Memory for each version's key-value cache, in GiB."
     )
     threads: int = Field(0, ge=0, le=1024, description="Engine threads; 0 for one per core.")
-    prefix_caching: bool = Field(False, description="Keep the cache of shared prompt beginnings.")
+    prefix_caching: bool = Field(
+        True,
+        description="Whether what was computed of a prompt is kept for others that begin alike.",
+    )
     load_timeout_s: float = Field(300, gt=0, description="Longest load of a model.")
     stall_s_min: float = Field(
         4, gt=0, description="Shortest silence of a working engine that counts as stuck."

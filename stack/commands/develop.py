@@ -63,6 +63,10 @@ def bench(
         float,
         typer.Option(help="Only promotion under load, and each store away for so many seconds."),
     ] = 0,
+    prefix_caching: Annotated[
+        bool,
+        typer.Option("--prefix-caching", help="Only conversations, with and without kept prompts."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure the mesh against the same engine in process.
@@ -75,12 +79,15 @@ def bench(
       ./parley bench --streams 16 --transformers
       ./parley bench --faults --json
       ./parley bench --deployment 60
+      ./parley bench --prefix-caching --model ~/.local/state/parley/models/parley-starter
     """
     from bench import run
     from bench.run import Options
 
     if deployment:
         raise typer.Exit(run.deployment(Home.find(), outage_s=deployment, as_json=as_json))
+    if prefix_caching:
+        raise typer.Exit(run.prefix_caching(Home.find(), model, rounds=rounds, as_json=as_json))
     chosen = Options(
         streams=_numbers(streams),
         rounds=rounds,

@@ -1,7 +1,6 @@
 """The real engine with a cache that holds little: answers are put off or refused, never broken."""
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
@@ -14,44 +13,22 @@ from services.serving.prompts import read_prompts
 from services.serving.settings import Settings
 from services.serving.source import FolderSource
 from tests.integration.serving.conftest import Bench
+from tests.integration.serving.small_engine import CONFIG, command
 
 BLOCKS, BLOCK_TOKENS = 15, 32
-# The real worker, with so many blocks instead of a gibibyte.
-WORKER = f"""
-import openvino_genai
-from services.serving import openvino_worker
-
-def make_small():
-    config = make()
-    config.num_kv_blocks = {BLOCKS}
-    return config
-
-make, openvino_genai.SchedulerConfig = openvino_genai.SchedulerConfig, make_small
-openvino_worker.main()
-"""
-CONFIG = {
-    "cache_gib": 0,
-    "sequences_max": 8,
-    "batch_tokens_max": 128,
-    "message_interval_s_min": 0.0,
-    "messages_per_s_max": 1e9,
-    "prefix_caching": False,
-    "threads": 2,
-    "warm_up_tokens": 128,
-}
 PROMPTS = [[310 + 7 * row + column for column in range(40)] for row in range(8)]
 
 
-@pytest.fixture
-async def small(settings: Settings) -> AsyncIterator[Bench]:
+@pytest.fixture(params=[False, True], ids=["plain", "prefix caching"])
+async def small(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """A replica whose engine has a small cache."""
     source = FolderSource(settings.model_dir, "tiny")
     model = source.model
     engine = EngineProcess(
-        {**CONFIG, "model_dir": str(model.engine_folder)},
+        {**CONFIG, "model_dir": str(model.engine_folder), "prefix_caching": request.param},
         stall_s_min=4,
         load_timeout_s=60,
-        worker=(sys.executable, "-c", WORKER),
+        worker=command(BLOCKS),
     )
     limits = Limits(running_max=8, sequences_max=16, tokens_max=100_000)
     bench = Bench(Loaded(source.version, model, read_prompts(settings.model_dir), engine, limits))

@@ -97,6 +97,17 @@ def test_each_turn_sends_the_turns_before(chat, wire):
     assert wire.asked[-1]["model"] == "a-model"
 
 
+def test_all_turns_have_the_conversations_key(chat, wire):
+    """By which the server finds what it computed before; another conversation has another."""
+    ask(chat, "Hi")
+    ask(chat, "And?")
+    with Chat(f"http://127.0.0.1:{wire.server_port}/v1", "sk-test") as other:
+        ask(other, "Hi")
+    first, second, another = (asked["prompt_cache_key"] for asked in wire.asked)
+    assert first == second != another
+    assert 16 <= len(first) <= 256
+
+
 def test_a_stopped_answer_stays_as_far_as_it_came(chat, wire):
     """Ctrl-C ends the answer, not the conversation."""
     pieces = chat.ask("Hi", Answer())
