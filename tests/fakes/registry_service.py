@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from parley.registry.v1 import canary_pb2
 from parley.registry.v1 import registry_pb2 as pb
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
@@ -65,8 +66,12 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         self.clients: dict[str, str] = {}
         # Raised one by one, a call each.
         self.refusals: list[errors.ParleyError] = []
-        # The same, for GetImport alone.
+        # The same, for GetImport and GetPromotion alone.
         self.interruptions: list[errors.ParleyError] = []
+        # The step, from 0, at which a canary does worse than the champion; none for one that holds.
+        self.worse_at: int | None = None
+        # Whether canaries go on by themselves, a step each time that somebody looks.
+        self.canaries_move = True
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Adds the service to a server."""
@@ -212,14 +217,30 @@ class FakeRegistry(pb_grpc.RegistryServicer):
             reason=request.reason,
             previous=model.champion,
         )
+        if request.HasField("canary"):
+            self._begin(promotion, model, request.canary)
         self.promotions[promotion.id] = promotion
-        if model.policy.approvers:
+        if promotion.state == pb.PROMOTION_STATE_CANARY:
+            model.waiting.append(promotion)
+        elif model.policy.approvers:
             promotion.state = pb.PROMOTION_STATE_WAITING
             model.waiting.append(promotion)
         else:
             self._crown(promotion)
         self._write("promote", model.name, request, context)
         return pb.PromoteModelVersionResponse(promotion=promotion)
+
+    async def GetPromotion(self, request: canary_pb2.GetPromotionRequest, context: Any) -> Message:
+        """A canary goes one step further each time that somebody looks."""
+        self.note(context)
+        if self.interruptions:
+            raise self.interruptions.pop(0)
+        found = self.promotions.get(request.id)
+        if found is None:
+            raise errors.NotFound("There is no such promotion.", reason="PROMOTION_NOT_FOUND")
+        if found.state == pb.PROMOTION_STATE_CANARY and self.canaries_move:
+            self._move(found)
+        return pb.GetPromotionResponse(promotion=found)
 
     @once
     async def AnswerPromotion(self, request: pb.AnswerPromotionRequest, context: Any) -> Message:
@@ -247,6 +268,11 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         """To the predecessor."""
         model = self._model(request.model)
         self._expect(model, request.expected_champion)
+        for one in model.waiting:
+            if one.state == pb.PROMOTION_STATE_CANARY:
+                ended = self.promotions[one.id]
+                self._end(ended, f"ended by {self.note(context)}")
+                return pb.RollbackModelResponse(promotion=ended)
         if not model.predecessor:
             raise errors.FailedPrecondition("There is no predecessor.", reason="NO_PREDECESSOR")
         promotion = pb.Promotion(
@@ -320,6 +346,47 @@ class FakeRegistry(pb_grpc.RegistryServicer):
                 f"The champion of {model.name} is {model.champion}, not {champion}.",
                 reason="CHAMPION_MOVED",
             )
+
+    def _begin(self, promotion: pb.Promotion, model: pb.Model, asked: canary_pb2.Canary) -> None:
+        if list(asked.steps) != sorted(set(asked.steps)) or asked.steps[-1] != 100:
+            raise errors.InvalidArgument(
+                "A canary's steps must rise and end with 100, for example 1,10,50,100.",
+                reason="INVALID_FIELD",
+                metadata={"field": "canary.steps"},
+            )
+        promotion.state = pb.PROMOTION_STATE_CANARY
+        promotion.canary.canary.CopyFrom(asked)
+        promotion.canary.weight = asked.steps[0]
+        promotion.canary.verdict = "waiting until a replica has it ready"
+        promotion.canary.step_time.GetCurrentTime()
+        self._spread(promotion, model)
+
+    def _move(self, promotion: pb.Promotion) -> None:
+        canary, model = promotion.canary, self.models[promotion.model]
+        if canary.step == self.worse_at:
+            self._end(promotion, "worse than the champion: 3 of 3 answers failed")
+        elif canary.step + 1 == len(canary.canary.steps):
+            del model.waiting[:]
+            self._crown(promotion)
+        else:
+            canary.step += 1
+            canary.weight = canary.canary.steps[canary.step]
+            canary.verdict = f"{20 * canary.step} answers, none failed"
+            self._spread(promotion, model)
+            model.waiting[0].CopyFrom(promotion)
+
+    def _end(self, promotion: pb.Promotion, verdict: str) -> None:
+        model = self.models[promotion.model]
+        promotion.state = pb.PROMOTION_STATE_ROLLED_BACK
+        promotion.canary.verdict, promotion.canary.weight = verdict, 0
+        del model.waiting[:]
+        model.traffic.CopyFrom(pb.Traffic(routes=[pb.Route(number=model.champion, weight=100)]))
+
+    def _spread(self, promotion: pb.Promotion, model: pb.Model) -> None:
+        shares = {model.champion: 100 - promotion.canary.weight}
+        shares[promotion.number] = promotion.canary.weight
+        routes = [pb.Route(number=n, weight=weight) for n, weight in shares.items() if weight]
+        model.traffic.CopyFrom(pb.Traffic(routes=routes))
 
     def _crown(self, promotion: pb.Promotion) -> None:
         model = self.models[promotion.model]
