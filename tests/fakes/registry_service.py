@@ -21,6 +21,7 @@ from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 from services.rpc import errors
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
+from tests.fakes import registry_canaries
 
 NAME = "parley.registry.v1.Registry"
 PAGE = 100
@@ -217,14 +218,12 @@ class FakeRegistry(pb_grpc.RegistryServicer):
             reason=request.reason,
             previous=model.champion,
         )
-        if request.HasField("canary"):
-            self._begin(promotion, model, request.canary)
         self.promotions[promotion.id] = promotion
-        if promotion.state == pb.PROMOTION_STATE_CANARY:
-            model.waiting.append(promotion)
-        elif model.policy.approvers:
+        if model.policy.approvers:
             promotion.state = pb.PROMOTION_STATE_WAITING
             model.waiting.append(promotion)
+        elif request.HasField("canary"):
+            registry_canaries.begin(promotion, model, request.canary)
         else:
             self._crown(promotion)
         self._write("promote", model.name, request, context)
@@ -239,7 +238,9 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         if found is None:
             raise errors.NotFound("There is no such promotion.", reason="PROMOTION_NOT_FOUND")
         if found.state == pb.PROMOTION_STATE_CANARY and self.canaries_move:
-            self._move(found)
+            model = self.models[found.model]
+            if not registry_canaries.move(found, model, self.worse_at):
+                self._crown(found)
         return pb.GetPromotionResponse(promotion=found)
 
     @once
@@ -271,7 +272,7 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         for one in model.waiting:
             if one.state == pb.PROMOTION_STATE_CANARY:
                 ended = self.promotions[one.id]
-                self._end(ended, f"ended by {self.note(context)}")
+                registry_canaries.end(ended, model, f"ended by {self.note(context)}")
                 return pb.RollbackModelResponse(promotion=ended)
         if not model.predecessor:
             raise errors.FailedPrecondition("There is no predecessor.", reason="NO_PREDECESSOR")
@@ -346,47 +347,6 @@ class FakeRegistry(pb_grpc.RegistryServicer):
                 f"The champion of {model.name} is {model.champion}, not {champion}.",
                 reason="CHAMPION_MOVED",
             )
-
-    def _begin(self, promotion: pb.Promotion, model: pb.Model, asked: canary_pb2.Canary) -> None:
-        if list(asked.steps) != sorted(set(asked.steps)) or asked.steps[-1] != 100:
-            raise errors.InvalidArgument(
-                "A canary's steps must rise and end with 100, for example 1,10,50,100.",
-                reason="INVALID_FIELD",
-                metadata={"field": "canary.steps"},
-            )
-        promotion.state = pb.PROMOTION_STATE_CANARY
-        promotion.canary.canary.CopyFrom(asked)
-        promotion.canary.weight = asked.steps[0]
-        promotion.canary.verdict = "waiting until a replica has it ready"
-        promotion.canary.step_time.GetCurrentTime()
-        self._spread(promotion, model)
-
-    def _move(self, promotion: pb.Promotion) -> None:
-        canary, model = promotion.canary, self.models[promotion.model]
-        if canary.step == self.worse_at:
-            self._end(promotion, "worse than the champion: 3 of 3 answers failed")
-        elif canary.step + 1 == len(canary.canary.steps):
-            del model.waiting[:]
-            self._crown(promotion)
-        else:
-            canary.step += 1
-            canary.weight = canary.canary.steps[canary.step]
-            canary.verdict = f"{20 * canary.step} answers, none failed"
-            self._spread(promotion, model)
-            model.waiting[0].CopyFrom(promotion)
-
-    def _end(self, promotion: pb.Promotion, verdict: str) -> None:
-        model = self.models[promotion.model]
-        promotion.state = pb.PROMOTION_STATE_ROLLED_BACK
-        promotion.canary.verdict, promotion.canary.weight = verdict, 0
-        del model.waiting[:]
-        model.traffic.CopyFrom(pb.Traffic(routes=[pb.Route(number=model.champion, weight=100)]))
-
-    def _spread(self, promotion: pb.Promotion, model: pb.Model) -> None:
-        shares = {model.champion: 100 - promotion.canary.weight}
-        shares[promotion.number] = promotion.canary.weight
-        routes = [pb.Route(number=n, weight=weight) for n, weight in shares.items() if weight]
-        model.traffic.CopyFrom(pb.Traffic(routes=routes))
 
     def _crown(self, promotion: pb.Promotion) -> None:
         model = self.models[promotion.model]

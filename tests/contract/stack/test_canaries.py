@@ -1,4 +1,4 @@
-"""`./parley models promote --canary`, `watch` and `rollback`, on a registry that keeps the rules."""
+"""`models promote --canary`, `watch` and `rollback`, on a registry that keeps the rules."""
 
 import json
 
