@@ -9,6 +9,9 @@ from dataclasses import astuple, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
+# Replicas come and go under new names; what was not heard of for longest is forgotten.
+SEEN_MAX = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -140,7 +143,7 @@ def add(
         champion=sums[champion],
         canary=sums[canary],
         reference=reference,
-        seen=seen,
+        seen=_newest(seen),
         seen_s=now_s,
     )
 
@@ -158,6 +161,13 @@ def to_window(value: Mapping[str, Any]) -> Window:
         seen_s=value["seen_s"],
         ready_s=value["ready_s"],
     )
+
+
+def _newest(seen: dict[str, Seen]) -> dict[str, Seen]:
+    if len(seen) <= SEEN_MAX:
+        return seen
+    order = sorted(seen.items(), key=lambda pair: pair[1].time_s)
+    return dict(order[-SEEN_MAX:])
 
 
 def _to_counts(value: Mapping[str, Any]) -> Counts:

@@ -140,11 +140,11 @@ def _decide_blind(canary: Canary, look: Look, limits: Limits) -> Decision:
 
 
 def _decide_unready(canary: Canary, present: list[Report], look: Look, limits: Limits) -> Decision:
+    unready_s = look.now_s - max(canary.window.ready_s, canary.step_s)
     failed = [one for one in present if one.phase is Phase.FAILED]
-    if failed and len(failed) == len(present):
+    if failed and len(failed) == len(present) and unready_s > limits.failed_s:
         words = f"it failed on every replica: {failed[0].detail or 'without a reason'}"
         return _told(Outcome.ROLL_BACK, canary, words, limits)
-    unready_s = look.now_s - max(canary.window.ready_s, canary.step_s)
     if unready_s > limits.ready_s:
         words = f"no replica had it ready for {unready_s:.0f} s"
         return _told(Outcome.ROLL_BACK, canary, words, limits)

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from services.registry.canary.figures import Counts, Phase, Report, Window, add, to_window
+from services.registry.canary.figures import SEEN_MAX, Counts, Phase, Report, Window, add, to_window
 
 CHAMPION, CANARY = 1, 2
 
@@ -55,6 +55,16 @@ def test_a_report_counts_once():
     again = added(window, report(CANARY, 50, 3))
     older = added(again, report(CANARY, 20, 2))
     assert older.canary.answers == 50
+
+
+def test_what_is_remembered_of_replicas_is_bounded():
+    """Of many that came and went, the newest."""
+    window = Window()
+    for at in range(1, SEEN_MAX + 10):
+        window = added(window, report(CANARY, 0, at, f"serving-{at}"))
+    assert len(window.seen) == SEEN_MAX
+    assert f"serving-{SEEN_MAX + 9}/{CANARY}" in window.seen
+    assert f"serving-1/{CANARY}" not in window.seen
 
 
 def test_other_versions_do_not_count():

@@ -154,15 +154,28 @@ def test_a_version_that_was_ready_has_as_long_again():
     assert mesh.look().outcome is Outcome.ROLL_BACK
 
 
-def test_a_version_that_fails_everywhere_rolls_back_at_once():
+def test_a_version_that_fails_everywhere_rolls_back_soon():
     """In the replica's words; one replica that still tries is enough to wait."""
     mesh = Mesh()
     mesh.phases = {"a": Phase.FAILED, "b": Phase.LOADING}
-    assert mesh.look().outcome is Outcome.HOLD
+    assert mesh.look(10).outcome is Outcome.HOLD
     mesh.phases["b"] = Phase.FAILED
     decision = mesh.look()
     assert decision.outcome is Outcome.ROLL_BACK
     assert decision.canary.verdict == "it failed on every replica: a has no room"
+
+
+def test_a_mesh_that_has_just_begun_is_not_believed_at_once():
+    """The first replica that joins it again may be the only one on which the version fails."""
+    mesh = Mesh()
+    mesh.look()
+    mesh.phases = {"a": Phase.FAILED}
+    assert mesh.look(5).outcome is Outcome.HOLD
+    mesh.phases = {"a": Phase.FAILED, "b": Phase.READY}
+    assert mesh.look().canary.window.ready_s == mesh.now_s
+    mesh.phases["b"] = Phase.FAILED
+    assert mesh.look(5).outcome is Outcome.HOLD
+    assert mesh.look().outcome is Outcome.ROLL_BACK
 
 
 def test_replicas_that_have_left_are_only_counted():
