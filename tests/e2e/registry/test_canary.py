@@ -4,13 +4,12 @@ requests than their share."""
 
 import json
 import math
-import os
 import shutil
-import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -28,7 +27,7 @@ from .product import Product, wait_until
 
 MODEL = "canaries"
 CHAMPION, GOOD, LOST, SLOW, DYING = 1, 2, 3, 4, 5
-STREAMS, TOKENS = 8, 24
+STREAMS, TOKENS = 8, 64
 SHARE = 25
 # The slow one's layers, of which the others have two.
 LAYERS = 24
@@ -40,7 +39,8 @@ DONE, ROLLED_BACK = pb.PROMOTION_STATE_DONE, pb.PROMOTION_STATE_ROLLED_BACK
 
 @dataclass
 class Tally:
-    """What came of the requests: how many each version began to answer, and how many broke."""
+    """What came of the requests: how many each version began to answer, and how many broke before
+    that."""
 
     asked: int = 0
     answered: dict[int, int] = field(default_factory=dict)
@@ -51,12 +51,36 @@ class Tally:
         return self.answered.get(number, 0) + self.broken
 
 
-class Traffic:
-    """Streams that are begun again as they end, until it is left. With `killing`, the engine of
-    that version dies whenever one of its answers comes to its third token."""
+class Killer:
+    """Ends the engine of one version with SIGKILL, as often as it is asked to."""
 
-    def __init__(self, product: Product, client: openai.OpenAI, killing: int = 0) -> None:
-        self._product, self._client, self._killing = product, client, killing
+    def __init__(self, digest: str) -> None:
+        self._digest = digest
+        self._engine: psutil.Process | None = None
+
+    def kill(self) -> None:
+        """Ends the engine, if there is one now."""
+        if self._engine is None or not self._engine.is_running():
+            self._engine = next(filter(self._is_mine, psutil.process_iter()), None)
+        with suppress(psutil.Error):
+            if self._engine is not None:
+                self._engine.kill()
+
+    def _is_mine(self, process: psutil.Process) -> bool:
+        """Whether it is the version's engine; others of this machine end while looked at."""
+        try:
+            words = process.cmdline()
+        except psutil.Error:
+            return False
+        return "services.serving.openvino_worker" in words and self._digest in words[-1]
+
+
+class Traffic:
+    """Streams that are begun again as they end, until it is left. With a `killer`, the engine dies
+    whenever an answer of the version `dying` comes to its third token, or beyond."""
+
+    def __init__(self, client: openai.OpenAI, dying: int = 0, killer: Killer | None = None) -> None:
+        self._client, self._dying, self._killer = client, dying, killer
         self._stop, self._lock = threading.Event(), threading.Lock()
         self.tally = Tally()
 
@@ -83,36 +107,26 @@ class Traffic:
             with self._lock:
                 self.tally.asked += 1
             try:
-                self._ask()
+                raw = self._client.completions.with_raw_response.create(
+                    model=MODEL, prompt="Hello there", max_tokens=TOKENS, temperature=0, stream=True
+                )
             except openai.OpenAIError:
-                if not self._killing:
+                if not self._dying:
                     raise
                 with self._lock:
                     self.tally.broken += 1
-                self._stop.wait(0.05)
+                continue
+            number = int(raw.headers["x-parley-version"])
+            with self._lock:
+                self.tally.answered[number] = self.tally.answered.get(number, 0) + 1
+            self._read(number, raw.parse())
 
-    def _ask(self) -> None:
-        raw = self._client.completions.with_raw_response.create(
-            model=MODEL, prompt="Hello there", max_tokens=TOKENS, temperature=0, stream=True
-        )
-        number = int(raw.headers["x-parley-version"])
-        with self._lock:
-            self.tally.answered[number] = self.tally.answered.get(number, 0) + 1
-        for at, _chunk in enumerate(raw.parse(), start=1):
-            if number == self._killing and at == DIES_AT_TOKEN:
-                kill_engine(self._product, number)
-
-
-def kill_engine(product: Product, number: int) -> None:
-    """Ends a version's engine with SIGKILL, if it has one now."""
-    digest = product.version(MODEL, str(number)).digest
-    for process in psutil.process_iter():
-        try:
-            words = process.cmdline()
-            if "services.serving.openvino_worker" in words and digest in words[-1]:
-                os.kill(process.pid, signal.SIGKILL)
-        except (psutil.Error, ProcessLookupError):
-            continue
+    def _read(self, number: int, chunks: Iterable[object]) -> None:
+        """Reads an answer to its end. Raises OpenAIError, unless its engine was to die."""
+        with suppress(openai.OpenAIError) if number == self._dying else nullcontext():
+            for at, _ in enumerate(chunks, start=1):
+                if number == self._dying and self._killer and at >= DIES_AT_TOKEN:
+                    self._killer.kill()
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +184,7 @@ def touched_max(asked: int) -> float:
 def test_a_good_version_goes_to_the_end_by_itself(versions: Product, record_property):
     """No stream fails on its way, and the alias follows in the end."""
     before = versions.champion(MODEL)
-    with versions.sdk() as client, Traffic(versions, client) as traffic:
+    with versions.sdk() as client, Traffic(client) as traffic:
         over, took_s = until_over(versions, begin(versions, GOOD, SHARE, 50, 100))
         tally = traffic.anew()
     record_property("took_s", round(took_s, 1))
@@ -196,8 +210,9 @@ def test_a_good_version_goes_to_the_end_by_itself(versions: Product, record_prop
 def test_a_bad_version_is_rolled_back(versions: Product, number: int, words: str, record_property):
     """Within a minute, with the figures in the audit, and little of the traffic touched."""
     champion = versions.champion(MODEL)
-    killing = DYING if number == DYING else 0
-    with versions.sdk() as client, Traffic(versions, client, killing) as traffic:
+    killer = Killer(versions.version(MODEL, f"{number}").digest) if number == DYING else None
+    dying = number if killer else 0
+    with versions.sdk() as client, Traffic(client, dying, killer) as traffic:
         begun = begin(versions, number, SHARE, 100)
         over, took_s = until_over(versions, begun)
         tally = traffic.anew()
