@@ -11,7 +11,11 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 PREFIX = "#/components/schemas/"
-TIMESTAMP = "google.protobuf.Timestamp"
+# What JSON has a text for, by protobuf's rules.
+WRITTEN: dict[str, dict[str, Any]] = {
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+    "google.protobuf.Duration": {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?s$"},
+}
 _UINT32_MAX, _UINT64_MAX = 2**32 - 1, 2**64 - 1
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_UINT32: _UINT32_MAX,
@@ -58,8 +62,8 @@ def is_map_of_doubles(field: FieldDescriptor) -> bool:
 
 def _one(field: FieldDescriptor, rules: validate_pb2.FieldRules) -> Schema:
     if field.message_type:
-        if field.message_type.full_name == TIMESTAMP:
-            return {"type": "string", "format": "date-time"}
+        if field.message_type.full_name in WRITTEN:
+            return dict(WRITTEN[field.message_type.full_name])
         return {"$ref": PREFIX + field.message_type.name}
     if field.enum_type:
         refused = rules.enum.not_in
@@ -113,7 +117,7 @@ def _reached(messages: Iterable[Descriptor]) -> dict[str, Descriptor]:
     waiting = list(messages)
     while waiting:
         message = waiting.pop()
-        if message.name in found or message.full_name == TIMESTAMP:
+        if message.name in found or message.full_name in WRITTEN:
             continue
         if not message.GetOptions().map_entry:
             found[message.name] = message

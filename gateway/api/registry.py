@@ -20,13 +20,13 @@ CALLS = (
         "POST",
         f"{ROOT}/models/{{model}}:promote",
         _RPCS["PromoteModelVersion"],
-        "Makes a version the champion, or asks for approval.",
+        "Makes a version the champion, at once or by a canary, or asks for approval.",
     ),
     Call(
         "POST",
         f"{ROOT}/models/{{model}}:rollback",
         _RPCS["RollbackModel"],
-        "Makes the champion's predecessor the champion again.",
+        "Makes the champion's predecessor the champion again, or ends a canary.",
     ),
     Call(
         "POST",
@@ -62,6 +62,12 @@ CALLS = (
     ),
     Call("POST", f"{ROOT}/imports", _RPCS["ImportModel"], "Starts to import a model.", status=202),
     Call("GET", f"{ROOT}/imports/{{id}}", _RPCS["GetImport"], "Gets an import, running or done."),
+    Call(
+        "GET",
+        f"{ROOT}/promotions/{{id}}",
+        _RPCS["GetPromotion"],
+        "Gets a promotion, and how far its canary is.",
+    ),
     Call(
         "POST",
         f"{ROOT}/promotions/{{id}}:answer",

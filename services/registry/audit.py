@@ -14,7 +14,7 @@ from services.registry.rows import to_audit_entry
 from services.registry.tables import AUDIT, REVISION
 
 # Acts that change which versions answer.
-DEPLOYING = ("promote", "approve", "rollback", "traffic")
+DEPLOYING = ("promote", "approve", "rollback", "traffic", "canary", "step")
 
 
 async def record(tx: AsyncConnection, act: Act) -> int:

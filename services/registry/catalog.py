@@ -45,6 +45,13 @@ async def get_model(tx: AsyncConnection, name: str, *, lock: bool = False) -> Mo
     return to_model(row)
 
 
+async def find_free_model(tx: AsyncConnection, name: str) -> Model | None:
+    """Gets a model and locks it as `get_model` does, unless somebody else has it locked."""
+    asked = sa.select(MODELS).where(MODELS.c.name == name).with_for_update(skip_locked=True)
+    row = (await tx.execute(asked)).mappings().one_or_none()
+    return None if row is None else to_model(row)
+
+
 async def list_models(tx: AsyncConnection, after: str, count: int) -> list[Model]:
     """Lists models by name, from the one behind `after`."""
     asked = sa.select(MODELS).where(MODELS.c.name > after).order_by(MODELS.c.name).limit(count)
@@ -149,13 +156,21 @@ async def get_promotion(tx: AsyncConnection, promotion_id: str) -> Promotion:
     return to_promotion(row)
 
 
-async def list_waiting(tx: AsyncConnection, models: Sequence[str]) -> list[Promotion]:
-    """Lists promotions that wait for an approval, oldest first."""
-    asked = sa.select(PROMOTIONS).where(
-        PROMOTIONS.c.model.in_(models), PROMOTIONS.c.state == PromotionState.WAITING
-    )
+async def list_promotions(
+    tx: AsyncConnection, states: Sequence[PromotionState], models: Sequence[str] | None = None
+) -> list[Promotion]:
+    """Lists the promotions in these states, of these models or of all, oldest first."""
+    asked = sa.select(PROMOTIONS).where(PROMOTIONS.c.state.in_(states))
+    if models is not None:
+        asked = asked.where(PROMOTIONS.c.model.in_(models))
     found = await tx.execute(asked.order_by(PROMOTIONS.c.create_time))
     return [to_promotion(row) for row in found.mappings()]
+
+
+async def read_time_s(tx: AsyncConnection) -> float:
+    """Reads the database's clock, which all registries share: seconds since the epoch."""
+    now = sa.func.extract("epoch", sa.func.clock_timestamp())
+    return float((await tx.execute(sa.select(now))).scalar_one())
 
 
 async def find_before(tx: AsyncConnection, model: str, number: int) -> int:

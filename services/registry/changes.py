@@ -5,15 +5,15 @@ Each holds the model's row, so that of several at once one is first and the othe
 Knows neither MLflow, nor how a request arrives.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.registry import audit, catalog, evaluations, rules
+from services.registry.canary import acts
+from services.registry.canary.steps import Canary
+from services.registry.deploying import Wish, carry_out, check_candidate, deployed, evidence_of
 from services.registry.model import (
-    Act,
     Evaluation,
     Model,
     Policy,
@@ -23,28 +23,7 @@ from services.registry.model import (
     Version,
     VersionState,
 )
-from services.registry.rows import from_evidence, from_policy, from_traffic
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """Who asks for a change, why, and in which request."""
-
-    principal: str
-    request_id: str
-    reason: str = ""
-
-    def act(self, action: str, model: str, number: int = 0, **rest: Any) -> Act:
-        """What goes into the audit."""
-        return Act(
-            self.principal,
-            action,
-            model,
-            number,
-            reason=self.reason,
-            request_id=self.request_id,
-            **rest,
-        )
+from services.registry.rows import from_policy
 
 
 async def set_policy(tx: AsyncConnection, wish: Wish, name: str, policy: Policy) -> Model:
@@ -59,12 +38,19 @@ async def set_policy(tx: AsyncConnection, wish: Wish, name: str, policy: Policy)
 
 
 async def promote(
-    tx: AsyncConnection, wish: Wish, name: str, number: int, expected: int
+    tx: AsyncConnection,
+    wish: Wish,
+    name: str,
+    number: int,
+    expected: int,
+    canary: Canary | None = None,
 ) -> Promotion:
-    """Makes a version the champion, or leaves a promotion that waits for an approval."""
+    """Makes a version the champion, at once or in the steps of a canary, or leaves a promotion that
+    waits for an approval."""
     model = await catalog.get_model(tx, name, lock=True)
     rules.check_expected(model, expected)
-    version = await _check_candidate(tx, model, number)
+    await acts.check_none(tx, model)
+    version = await check_candidate(tx, model, number)
     promotion = Promotion(
         id=wish.request_id,
         model=name,
@@ -73,18 +59,23 @@ async def promote(
         requested_by=wish.principal,
         reason=wish.reason,
         previous=model.champion,
+        canary=canary,
     )
+    if canary:
+        acts.check_start(model, canary)
     if not model.policy.approvers:
-        return await _carry_out(tx, wish, "promote", model, version, promotion)
-    rules.check_room(len(await catalog.list_waiting(tx, [name])))
+        if canary:
+            return await acts.start(tx, wish, "canary", model, promotion, canary)
+        return await carry_out(tx, wish, "promote", model, version, promotion)
+    rules.check_room(len(await catalog.list_promotions(tx, [PromotionState.WAITING], [name])))
     await catalog.save_promotion(tx, promotion)
-    act = wish.act("ask", name, number, evidence=_evidence(version))
+    act = wish.act("ask", name, number, evidence=evidence_of(version))
     await audit.record(tx, act)
     return promotion
 
 
 async def answer(tx: AsyncConnection, wish: Wish, promotion_id: str, approve: bool) -> Promotion:
-    """Carries a promotion out that waits, or rejects it."""
+    """Carries a promotion out that waits, or begins its canary, or rejects it."""
     found = await catalog.get_promotion(tx, promotion_id)
     model = await catalog.get_model(tx, found.model, lock=True)
     # Read again: before the lock, another answer may have been on its way.
@@ -97,14 +88,21 @@ async def answer(tx: AsyncConnection, wish: Wish, promotion_id: str, approve: bo
         await audit.record(tx, wish.act("reject", model.name, promotion.number))
         return rejected
     rules.check_expected(model, promotion.previous)
-    version = await _check_candidate(tx, model, promotion.number)
-    return await _carry_out(tx, wish, "approve", model, version, answered)
+    await acts.check_none(tx, model)
+    version = await check_candidate(tx, model, promotion.number)
+    if answered.canary:
+        acts.check_start(model, answered.canary)
+        return await acts.start(tx, wish, "approve", model, answered, answered.canary)
+    return await carry_out(tx, wish, "approve", model, version, answered)
 
 
 async def roll_back(tx: AsyncConnection, wish: Wish, name: str, expected: int) -> Promotion:
-    """Makes the champion's predecessor the champion again."""
+    """Ends a canary; where there is none, makes the champion's predecessor the champion again."""
     model = await catalog.get_model(tx, name, lock=True)
     rules.check_expected(model, expected)
+    running = await acts.find_running(tx, name)
+    if running and running.canary:
+        return await acts.end_by_wish(tx, wish, model, running, running.canary)
     rules.check_predecessor(model)
     version = await catalog.get_version(tx, name, model.predecessor)
     rules.check_ready(version)
@@ -118,7 +116,7 @@ async def roll_back(tx: AsyncConnection, wish: Wish, name: str, expected: int) -
         previous=model.champion,
         rollback=True,
     )
-    return await _carry_out(tx, wish, "rollback", model, version, promotion)
+    return await carry_out(tx, wish, "rollback", model, version, promotion)
 
 
 async def set_traffic(
@@ -128,11 +126,12 @@ async def set_traffic(
     rules.check_traffic(traffic)
     model = await catalog.get_model(tx, name, lock=True)
     rules.check_expected(model, expected)
+    await acts.check_none(tx, model)
     for number in sorted(traffic.numbers):
         rules.check_ready(await catalog.get_version(tx, name, number))
     changed = replace(model, traffic=traffic)
     await catalog.save_model(tx, changed)
-    act = wish.act("traffic", name, before=_deployed(model), after=_deployed(changed))
+    act = wish.act("traffic", name, before=deployed(model), after=deployed(changed))
     return changed, await audit.record(tx, act)
 
 
@@ -166,56 +165,3 @@ async def delete(tx: AsyncConnection, wish: Wish, name: str, number: int) -> Ver
     before, after = {"state": VersionState.READY}, {"state": VersionState.DELETED}
     await audit.record(tx, wish.act("delete", name, number, before=before, after=after))
     return version
-
-
-async def _check_candidate(tx: AsyncConnection, model: Model, number: int) -> Version:
-    version = await catalog.get_version(tx, model.name, number)
-    champion = None
-    if model.champion:
-        champion = await catalog.get_version(tx, model.name, model.champion)
-    rules.check_candidate(model, version, champion)
-    return version
-
-
-async def _carry_out(
-    tx: AsyncConnection,
-    wish: Wish,
-    action: str,
-    model: Model,
-    version: Version,
-    promotion: Promotion,
-) -> Promotion:
-    number = version.number
-    predecessor = model.champion
-    if promotion.rollback:
-        predecessor = await _find_predecessor(tx, model, number)
-    changed = rules.with_champion(model, number, predecessor)
-    await catalog.save_model(tx, changed)
-    act = wish.act(
-        action,
-        model.name,
-        number,
-        before=_deployed(model),
-        after=_deployed(changed),
-        evidence=_evidence(version),
-    )
-    revision = await audit.record(tx, act)
-    done = replace(promotion, state=PromotionState.DONE, revision=revision)
-    await catalog.save_promotion(tx, done)
-    return done
-
-
-async def _find_predecessor(tx: AsyncConnection, model: Model, number: int) -> int:
-    """Finds what stood before the version that a rollback goes to, if it still can be used."""
-    before = await catalog.find_before(tx, model.name, number)
-    version = await catalog.find_version(tx, model.name, before) if before else None
-    usable = version is not None and version.state is VersionState.READY
-    return before if usable and before != model.champion else 0
-
-
-def _deployed(model: Model) -> Mapping[str, Any]:
-    return {"champion": model.champion, "traffic": from_traffic(model.traffic)}
-
-
-def _evidence(version: Version) -> Mapping[str, Any]:
-    return {"digest": version.digest, **from_evidence(version.evidence)}

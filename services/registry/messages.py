@@ -5,9 +5,12 @@ import math
 from collections.abc import Mapping
 from datetime import datetime
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from parley.registry.v1 import canary_pb2
 from parley.registry.v1 import registry_pb2 as pb
 
+from services.registry.canary.steps import STEP_DURATION_S, WHOLE, Canary
 from services.registry.model import (
     AuditEntry,
     Drift,
@@ -36,8 +39,10 @@ VERSION_STATES = {
 }
 PROMOTION_STATES = {
     PromotionState.WAITING: pb.PROMOTION_STATE_WAITING,
+    PromotionState.CANARY: pb.PROMOTION_STATE_CANARY,
     PromotionState.DONE: pb.PROMOTION_STATE_DONE,
     PromotionState.REJECTED: pb.PROMOTION_STATE_REJECTED,
+    PromotionState.ROLLED_BACK: pb.PROMOTION_STATE_ROLLED_BACK,
 }
 IMPORT_STATES = {
     ImportState.RUNNING: pb.IMPORT_STATE_RUNNING,
@@ -66,6 +71,17 @@ def to_traffic(message: pb.Traffic) -> Traffic:
     if len(weights) < len(message.routes):
         raise _invalid("traffic.routes", "A version must be named once.")
     return Traffic(weights, message.mirror)
+
+
+def to_canary(request: pb.PromoteModelVersionRequest) -> Canary | None:
+    """Reads the wish for a canary; None where there is none."""
+    if not request.HasField("canary"):
+        return None
+    asked = request.canary
+    duration_s = STEP_DURATION_S
+    if asked.HasField("step_duration"):
+        duration_s = asked.step_duration.ToNanoseconds() / 1e9
+    return Canary(tuple(asked.steps), duration_s)
 
 
 def to_evidence(message: pb.Evidence) -> Evidence:
@@ -101,7 +117,7 @@ def to_import(request: pb.ImportModelRequest, principal: str) -> Import:
 
 
 def from_model(model: Model, waiting: list[Promotion]) -> pb.Model:
-    """Writes a model and the promotions of it that wait."""
+    """Writes a model and the promotions of it that are under way."""
     return pb.Model(
         name=model.name,
         policy=_from_policy(model.policy),
@@ -146,6 +162,7 @@ def from_promotion(promotion: Promotion) -> pb.Promotion:
         answered_by=promotion.answered_by,
         previous=promotion.previous,
         revision=promotion.revision,
+        canary=_from_canary(promotion),
     )
 
 
@@ -215,6 +232,24 @@ def _from_served_model(model: ServedModel) -> pb.ServedModel:
         champion=model.champion,
         traffic=_from_traffic(model.traffic),
         versions=versions,
+    )
+
+
+def _from_canary(promotion: Promotion) -> canary_pb2.CanaryProgress | None:
+    canary = promotion.canary
+    if canary is None:
+        return None
+    weights = {PromotionState.CANARY: canary.weight, PromotionState.DONE: WHOLE}
+    duration, began = Duration(), Timestamp()
+    duration.FromNanoseconds(round(canary.step_duration_s * 1e9))
+    began.FromNanoseconds(round(canary.step_s * 1e9))
+    return canary_pb2.CanaryProgress(
+        canary=canary_pb2.Canary(steps=canary.steps, step_duration=duration),
+        step=canary.step,
+        weight=weights.get(promotion.state, 0),
+        step_time=began if canary.step_s else None,
+        verdict=canary.verdict,
+        evidence_json=json.dumps(canary.evidence),
     )
 
 

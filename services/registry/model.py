@@ -9,6 +9,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from services.registry.canary.steps import Canary
+
 CHAMPION = "champion"
 # The registry's own name, where it acts by itself.
 PARLEY = "parley"
@@ -26,8 +28,10 @@ class PromotionState(StrEnum):
     """How far a promotion has come."""
 
     WAITING = "waiting"
+    CANARY = "canary"
     DONE = "done"
     REJECTED = "rejected"
+    ROLLED_BACK = "rolled back"
 
 
 class ImportState(StrEnum):
@@ -148,7 +152,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """A wish to make a version the champion."""
+    """A wish to make a version the champion: all at once, or in the steps of a canary."""
 
     id: str
     model: str
@@ -160,6 +164,7 @@ class Promotion:
     answered_by: str = ""
     revision: int = 0
     rollback: bool = False
+    canary: Canary | None = None
 
 
 @dataclass(frozen=True, slots=True)

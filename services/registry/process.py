@@ -14,6 +14,9 @@ import structlog
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from services.registry.alignment import Alignment
+from services.registry.canary.driver import Driver
+from services.registry.canary.judging import Limits
+from services.registry.canary.mesh import MeshReader
 from services.registry.database import open_store
 from services.registry.mlflow_adapter import Mlflow
 from services.registry.objects import Objects
@@ -55,12 +58,15 @@ class Registry:
     watch: Watch
     reconciler: Reconciler
     importer: RunningImporter
+    canaries: Driver
 
     async def work(self) -> None:
         """Opens the database and does what goes on by itself, until cancelled."""
         await self.store.open()
         await self.server.set_serving(True)
-        await asyncio.gather(self.watch.run(), self.reconciler.run(), self.importer.run())
+        await asyncio.gather(
+            self.watch.run(), self.reconciler.run(), self.importer.run(), self.canaries.run()
+        )
 
 
 @asynccontextmanager
@@ -77,11 +83,13 @@ async def start(
     reconciler = Reconciler(store, mlflow, objects, alignment, within_s)
     registrar = Registrar(store, mlflow, bucket=chosen.s3_bucket, tell=watch.tell)
     importer = make_importer(store, registrar)
+    mesh = MeshReader(chosen.mesh_address) if chosen.mesh_address else None
+    canaries = Driver(store, mesh, _limits(chosen), watch, alignment)
     server = Server(chosen, [SERVICE])
-    parts = Parts(store, objects, importer, watch, alignment, reconciler)
+    parts = Parts(store, objects, importer, watch, alignment, reconciler, canaries)
     pb_grpc.add_RegistryServicer_to_server(Servicer(parts), server.grpc)
     await server.start()
-    registry = Registry(server, store, mlflow, registrar, watch, reconciler, importer)
+    registry = Registry(server, store, mlflow, registrar, watch, reconciler, importer, canaries)
     working = asyncio.create_task(registry.work())
     working.add_done_callback(_end_if_failed)
     try:
@@ -89,6 +97,8 @@ async def start(
     finally:
         working.cancel()
         await asyncio.wait({working})
+        if mesh is not None:
+            await mesh.close()
         await wire.close()
         await store.close()
 
@@ -101,6 +111,19 @@ async def serve(chosen: Settings, objects: Objects, make_importer: MakeImporter)
             registry.watch.close()
 
         await run(registry.server, on_drain)
+
+
+def _limits(chosen: Settings) -> Limits:
+    return Limits(
+        answers_min=chosen.canary_answers_min,
+        failures_min=chosen.canary_failures_min,
+        error_margin=chosen.canary_error_margin,
+        first_token_ratio=chosen.canary_first_token_ratio,
+        next_token_ratio=chosen.canary_next_token_ratio,
+        ready_s=chosen.canary_ready_s,
+        idle_s=chosen.canary_idle_s,
+        blind_s=chosen.canary_blind_s,
+    )
 
 
 def _end_if_failed(working: asyncio.Task[None]) -> None:

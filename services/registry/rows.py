@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from services.registry.canary.steps import to_canary
 from services.registry.model import (
     CHAMPION,
     Act,
@@ -99,8 +100,9 @@ def to_evaluation(value: Mapping[str, Any]) -> Evaluation:
 
 def to_promotion(row: Row) -> Promotion:
     """Reads a promotion."""
-    fields = {name: row[name] for name in Promotion.__slots__ if name != "state"}
-    return Promotion(state=PromotionState(row["state"]), **fields)
+    fields = {name: row[name] for name in Promotion.__slots__ if name not in ("state", "canary")}
+    state, canary = PromotionState(row["state"]), to_canary(row["canary"])
+    return Promotion(state=state, canary=canary, **fields)
 
 
 def from_evidence(evidence: Evidence) -> dict[str, Any]:

@@ -108,6 +108,46 @@ def check_traffic(traffic: Traffic) -> None:
         raise _bad_traffic("The mirror must be a version that takes no traffic.")
 
 
+def check_no_canary(running: Promotion | None) -> None:
+    """While a canary is watched, nothing else may move the traffic that it is measured by."""
+    if running is None or running.canary is None:
+        return
+    raise FailedPrecondition(
+        f"Version {running.number} of {running.model!r} takes {running.canary.weight} % in a "
+        "canary. Wait until it ends, or end it with a rollback of the model.",
+        reason="CANARY_UNDER_WAY",
+        metadata={"model": running.model, "promotion": running.id},
+    )
+
+
+def check_comparable(model: Model) -> None:
+    """A canary is compared with a champion that takes all the rest."""
+    if not model.champion:
+        raise FailedPrecondition(
+            f"{model.name!r} has no champion that a canary could be compared with. "
+            "Promote its first version without one.",
+            reason="NO_CHAMPION",
+            metadata={"model": model.name},
+        )
+    if model.traffic.weights != {model.champion: WEIGHT_SUM}:
+        raise FailedPrecondition(
+            f"The traffic of {model.name!r} is spread by hand. Give all of it to the champion, "
+            f"version {model.champion}, before a canary begins.",
+            reason="TRAFFIC_SPREAD",
+            metadata={"model": model.name, "champion": str(model.champion)},
+        )
+
+
+def check_watched(watched: bool) -> None:
+    """Nobody may begin a canary that nobody looks after."""
+    if not watched:
+        raise FailedPrecondition(
+            "This registry knows no mesh to watch a canary by: PARLEY_REGISTRY_MESH_ADDRESS is "
+            "empty. Set it, or promote without a canary.",
+            reason="NO_MESH",
+        )
+
+
 def check_unused(model: Model, number: int) -> None:
     """What something relies on cannot be deleted."""
     uses = {
@@ -133,6 +173,22 @@ def with_champion(model: Model, number: int, predecessor: int) -> Model:
         predecessor=predecessor,
         traffic=Traffic({number: WEIGHT_SUM}),
     )
+
+
+def with_canary(model: Model, number: int, weight: int) -> Model:
+    """The model with a canary that takes `weight` percent; the champion takes the rest.
+
+    A version that was mirrored to until now is measured by its own answers alone.
+    """
+    weights = {model.champion: WEIGHT_SUM - weight, number: weight}
+    mirror = 0 if model.traffic.mirror == number else model.traffic.mirror
+    spread = {one: share for one, share in sorted(weights.items()) if share}
+    return replace(model, traffic=Traffic(spread, mirror))
+
+
+def without_canary(model: Model, mirror: int) -> Model:
+    """The model as it was before a canary: all is the champion's, and `mirror` gets copies."""
+    return replace(model, traffic=Traffic({model.champion: WEIGHT_SUM}, mirror))
 
 
 def _bad_traffic(words: str) -> InvalidArgument:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from parley.registry.v1 import canary_pb2
 from parley.registry.v1 import registry_pb2 as pb
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +25,8 @@ from services.registry import (
     rules,
 )
 from services.registry.alignment import Alignment
-from services.registry.changes import Wish
+from services.registry.canary.driver import Driver
+from services.registry.deploying import Wish
 from services.registry.failpoints import Point, reach
 from services.registry.model import File, Import, Model, Promotion, PromotionState, Version
 from services.registry.objects import Objects
@@ -38,6 +40,9 @@ from services.rpc.store import Store
 SERVICE = pb.DESCRIPTOR.services_by_name["Registry"].full_name
 ENGINE_FOLDER = "openvino/"
 TRAINING_WEIGHTS = ".safetensors"
+DEPLOYED = (PromotionState.DONE, PromotionState.CANARY)
+# Shown with their model.
+UNDER_WAY = (PromotionState.WAITING, PromotionState.CANARY)
 
 M = TypeVar("M", bound=Message)
 Context = grpc.aio.ServicerContext
@@ -66,6 +71,7 @@ class Parts:
     watch: Watch
     alignment: Alignment
     reconciler: Reconciler
+    canaries: Driver
 
 
 class Servicer(pb_grpc.RegistryServicer):
@@ -188,15 +194,23 @@ class Servicer(pb_grpc.RegistryServicer):
     async def PromoteModelVersion(
         self, request: pb.PromoteModelVersionRequest, context: Context
     ) -> pb.PromoteModelVersionResponse:
-        """Makes a version the champion, or asks for an approval."""
+        """Makes a version the champion, begins its canary, or asks for an approval."""
+        canary = messages.to_canary(request)
         return await self._deploy(
             request,
             context,
             pb.PromoteModelVersionResponse,
             lambda tx, wish: changes.promote(
-                tx, wish, request.model, request.number, request.expected_champion
+                tx, wish, request.model, request.number, request.expected_champion, canary
             ),
         )
+
+    async def GetPromotion(
+        self, request: canary_pb2.GetPromotionRequest, context: Context
+    ) -> pb.GetPromotionResponse:
+        """Gets a promotion."""
+        found = await self._run(lambda tx: catalog.get_promotion(tx, request.id))
+        return pb.GetPromotionResponse(promotion=messages.from_promotion(found))
 
     async def AnswerPromotion(
         self, request: pb.AnswerPromotionRequest, context: Context
@@ -212,7 +226,7 @@ class Servicer(pb_grpc.RegistryServicer):
     async def RollbackModel(
         self, request: pb.RollbackModelRequest, context: Context
     ) -> pb.RollbackModelResponse:
-        """Goes back to the predecessor."""
+        """Ends a canary, or goes back to the predecessor."""
         return await self._deploy(
             request,
             context,
@@ -326,19 +340,23 @@ class Servicer(pb_grpc.RegistryServicer):
 
         async def work(tx: AsyncConnection, wish: Wish) -> M:
             promotion = await change(tx, wish)
-            if promotion.state is PromotionState.DONE:
+            if promotion.canary and promotion.state in UNDER_WAY:
+                rules.check_watched(self._parts.canaries.watches)
+            if promotion.state in DEPLOYED:
                 await self._parts.alignment.check_version(promotion.model, promotion.number)
             reach(Point.PROMOTE_UNCOMMITTED)
             return kind(promotion=messages.from_promotion(promotion))
 
         answer: Any = await self._once(request, context, kind, work)
         reach(Point.PROMOTE_COMMITTED)
+        self._parts.canaries.wake()
         await self._parts.alignment.try_align(answer.promotion.model)
         return answer
 
 
 async def _with_waiting(tx: AsyncConnection, models: Sequence[Model]) -> list[pb.Model]:
-    waiting = await catalog.list_waiting(tx, [model.name for model in models])
+    names = [model.name for model in models]
+    waiting = await catalog.list_promotions(tx, UNDER_WAY, names)
     return [messages.from_model(model, waiting) for model in models]
 
 

@@ -34,4 +34,31 @@ class Settings(ServerSettings):
     import_patience_s: float = Field(
         600, gt=0, description="How long a store may be away before an import fails of it."
     )
+    mesh_address: str = Field(
+        "", description="The mesh, as unix:/path or host:port; without it there are no canaries."
+    )
+    canary_answers_min: int = Field(
+        20, ge=1, description="Fewer answers than this are too few to judge a canary by."
+    )
+    canary_failures_min: int = Field(
+        3, ge=1, description="Fewer failures of a canary than this are taken for accidents."
+    )
+    canary_error_margin: float = Field(
+        0.02, ge=0, le=1, description="How far its error rate may lie above the champion's."
+    )
+    canary_first_token_ratio: float = Field(
+        2.0, ge=1, description="How many times the champion's mean time to the first token it has."
+    )
+    canary_next_token_ratio: float = Field(
+        1.5, ge=1, description="The same of the mean time between two tokens."
+    )
+    canary_ready_s: float = Field(
+        300, gt=0, description="How long no replica may have it ready before it is rolled back."
+    )
+    canary_idle_s: float = Field(
+        600, ge=0, description="How long a step goes on past its end for want of answers."
+    )
+    canary_blind_s: float = Field(
+        120, gt=0, description="How long the mesh may be away before canaries are rolled back."
+    )
     fail_at: str = Field("", description="For tests: the point at which the process dies.")

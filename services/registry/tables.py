@@ -77,6 +77,15 @@ PROMOTIONS = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("rollback", sa.Boolean, nullable=False),
     sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.func.now()),
+    # What is asked for and how far it has come; null for a promotion all at once.
+    sa.Column("canary", JSONB(none_as_null=True)),
+    # Of two canaries of one model, neither could be told from the other's harm.
+    sa.Index(
+        "promotions_canary_once",
+        "model",
+        unique=True,
+        postgresql_where=sa.text("state = 'canary'"),
+    ),
 )
 
 IMPORTS = sa.Table(

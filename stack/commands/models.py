@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stack.commands import imports, policies, promotions
+from stack.commands import canaries, imports, policies, promotions
 from stack.commands.options import AsJson, AsName
 from stack.plain import plain
 from stack.words import ago, out, print_json, print_rows, say, talk
@@ -27,6 +27,7 @@ Examples:
   ./parley models list
   ./parley models import parley-starter ./my-model --metric accuracy=0.93
   ./parley models promote parley-starter@2 --reason "better on the facts"
+  ./parley models promote parley-starter@2 --canary 1,10,50,100 --step 60s
   ./parley models rollback parley-starter
 """
 
@@ -180,7 +181,9 @@ def _show_model(model: "pb.Model") -> None:
     out.print(f"  traffic    {_traffic(model.traffic)}")
     if rules := policies.rules(model.policy):
         say(f"  rules      {rules}")
-    for one in model.waiting:
+    if canary := canaries.running(model):
+        say(f"  canary     {canary.number} takes {canaries.words(canary)}")
+    for one in _waiting(model):
         say(f"  waiting    {one.number}, asked by {one.requested_by}: {one.id}")
     if model.drift:
         say(f"  drift      {model.drift}")
@@ -214,8 +217,16 @@ def _metrics(metrics: "Mapping[str, float]") -> str:
 
 
 def _news(model: "pb.Model") -> str:
-    waiting = f"{len(model.waiting)} waiting for approval" if model.waiting else ""
-    return ", ".join(filter(None, (waiting, "drift" if model.drift else "")))
+    count, canary = len(_waiting(model)), canaries.running(model)
+    waiting = f"{count} waiting for approval" if count else ""
+    moving = f"canary of {canary.number}" if canary else ""
+    return ", ".join(filter(None, (moving, waiting, "drift" if model.drift else "")))
+
+
+def _waiting(model: "pb.Model") -> "list[pb.Promotion]":
+    from parley.registry.v1 import registry_pb2 as pb
+
+    return [one for one in model.waiting if one.state == pb.PROMOTION_STATE_WAITING]
 
 
 def _traffic(traffic: "pb.Traffic") -> str:

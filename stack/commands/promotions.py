@@ -1,4 +1,4 @@
-"""`models promote`, `approve`, `reject`, `rollback`, `traffic` and `delete`: changes.
+"""`models promote`, `watch`, `approve`, `reject`, `rollback`, `traffic` and `delete`: changes.
 
 Each says what has changed, waits until it is so everywhere, and names what may come next.
 """
@@ -11,6 +11,7 @@ import click
 import typer
 
 from stack import keys
+from stack.commands import canaries
 from stack.commands.options import AsJson, AsName, NoWait, Reason
 from stack.errors import Exit, StackError
 from stack.plain import plain
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 Version = Annotated[str, typer.Argument(metavar="NAME@VERSION", help="Which version.")]
 Name = Annotated[str, typer.Argument(help="Which model.")]
 Id = Annotated[str, typer.Argument(help="The promotion's id; ./parley models show NAME has it.")]
+Canary = Annotated[
+    str | None,
+    typer.Option(metavar="PERCENTS", help="Promote in steps of these shares: 1,10,50,100."),
+]
+Step = Annotated[
+    str | None, typer.Option(metavar="TIME", help="How long a step lasts: 60s, 5m; by default 60s.")
+]
 Expect = Annotated[
     int | None,
     typer.Option(min=0, help="The champion that must be there now; by default the one that is."),
@@ -35,6 +43,7 @@ def add_to(group: typer.Typer) -> None:
     """Adds the commands."""
     for name, command in (
         ("promote", promote),
+        ("watch", watch),
         ("approve", approve),
         ("reject", reject),
         ("rollback", rollback),
@@ -46,6 +55,8 @@ def add_to(group: typer.Typer) -> None:
 
 def promote(
     version: Version,
+    canary: Canary = None,
+    step: Step = None,
     reason: Reason = "",
     expect: Expect = None,
     no_wait: NoWait = False,
@@ -54,11 +65,13 @@ def promote(
 ) -> None:
     """Make a version the champion, and wait until it answers.
 
-    Where the model asks for approval, the promotion waits for it.
+    Where the model asks for approval, the promotion waits for it. With --canary its share grows
+    step by step while it does as well as the champion, and falls back by itself when it does not.
 
     \b
     Examples:
       ./parley models promote parley-starter@2
+      ./parley models promote parley-starter@2 --canary 1,10,50,100 --step 60s
       ./parley models promote parley-starter@2 --reason "better on the facts"
     """
     from parley.registry.v1 import registry_pb2 as pb
@@ -66,6 +79,7 @@ def promote(
     from stack import registry
 
     name, asked = registry.split(version)
+    steps = canaries.asked(canary, step)
     with registry.connect(as_name) as known:
         request = pb.PromoteModelVersionRequest(
             model=name,
@@ -73,9 +87,25 @@ def promote(
             expected_champion=known.model(name).champion if expect is None else expect,
             reason=reason,
             request_id=keys.new_request_id(),
+            canary=steps,
         )
         promotion = known.call("PromoteModelVersion", request).promotion
         _tell(known, promotion, no_wait, as_json)
+
+
+def watch(name: Name, as_name: AsName = None, as_json: AsJson = False) -> None:
+    """Watch a model's canary to its end.
+
+    Ctrl-C leaves it running.
+
+    \b
+    Examples:
+      ./parley models watch parley-starter
+    """
+    from stack import registry
+
+    with registry.connect(as_name) as known:
+        _tell(known, canaries.require(known.model(name)), False, as_json)
 
 
 def approve(
@@ -111,7 +141,7 @@ def rollback(
     as_name: AsName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the champion's predecessor champion again.
+    """Make the champion's predecessor champion again, or end a canary.
 
     Then waits until it answers.
 
@@ -133,7 +163,8 @@ def rollback(
             reason=reason,
             request_id=keys.new_request_id(),
         )
-        _tell(known, known.call("RollbackModel", request).promotion, no_wait, as_json)
+        promotion = known.call("RollbackModel", request).promotion
+        _tell(known, promotion, no_wait, as_json, asked_for=True)
 
 
 def traffic(
@@ -233,16 +264,34 @@ def _answer(
         _tell(known, known.call("AnswerPromotion", request).promotion, no_wait, as_json)
 
 
-def _tell(known: "Registry", promotion: "pb.Promotion", no_wait: bool, as_json: bool) -> None:
-    """Says what became of a promotion, and waits until it is so."""
+def _tell(
+    known: "Registry",
+    promotion: "pb.Promotion",
+    no_wait: bool,
+    as_json: bool,
+    *,
+    asked_for: bool = False,
+) -> None:
+    """Says what became of a promotion, and waits until it is so.
+
+    Raises typer.Exit when a canary was rolled back, unless that was `asked_for`.
+    """
     from parley.registry.v1 import registry_pb2 as pb
 
+    if promotion.state == pb.PROMOTION_STATE_CANARY and not no_wait:
+        promotion = canaries.watch(known, promotion, canaries.narrator(as_json))
     name, number = promotion.model, promotion.number
     done = promotion.state == pb.PROMOTION_STATE_DONE
     if done:
         _follow(known, name, [number], promotion.revision, no_wait, as_json)
     if as_json:
         print_json(plain(promotion))
+        if promotion.state == pb.PROMOTION_STATE_ROLLED_BACK and not asked_for:
+            raise typer.Exit(Exit.REFUSED)
+    elif promotion.state == pb.PROMOTION_STATE_CANARY:
+        canaries.tell_running(promotion)
+    elif promotion.state == pb.PROMOTION_STATE_ROLLED_BACK:
+        canaries.tell_rolled_back(promotion, asked_for=asked_for)
     elif done:
         say(f"{name}@{number} is the champion.")
         talk.print(f"\nNext: ./parley chat --model {name}", markup=False)

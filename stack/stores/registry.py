@@ -8,6 +8,7 @@ from stack.ports import Ports
 from stack.stores.where import Stores
 
 NAME = "registry"
+MESH = "mesh"
 
 
 def program(home: Home, ports: Ports, stores: Stores) -> Program:
@@ -22,6 +23,7 @@ def program(home: Home, ports: Ports, stores: Stores) -> Program:
         "MLFLOW_ADDRESS": stores.mlflow_address,
         "MLFLOW_TOKEN_FILE": stores.mlflow_token_file,
         "IMPORTS_DIR": str(home.imports),
+        "MESH_ADDRESS": f"unix:{home.socket(MESH)}",
     }
     return Program(
         name=NAME,

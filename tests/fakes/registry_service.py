@@ -14,12 +14,14 @@ from typing import Any
 
 import grpc
 from google.protobuf.message import Message
+from parley.registry.v1 import canary_pb2
 from parley.registry.v1 import registry_pb2 as pb
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
 from services.rpc import errors
 from services.rpc.server import Server
 from services.rpc.settings import ServerSettings
+from tests.fakes import registry_canaries
 
 NAME = "parley.registry.v1.Registry"
 PAGE = 100
@@ -65,8 +67,12 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         self.clients: dict[str, str] = {}
         # Raised one by one, a call each.
         self.refusals: list[errors.ParleyError] = []
-        # The same, for GetImport alone.
+        # The same, for GetImport and GetPromotion alone.
         self.interruptions: list[errors.ParleyError] = []
+        # The step, from 0, at which a canary does worse than the champion; none for one that holds.
+        self.worse_at: int | None = None
+        # Whether canaries go on by themselves, a step each time that somebody looks.
+        self.canaries_move = True
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Adds the service to a server."""
@@ -216,10 +222,26 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         if model.policy.approvers:
             promotion.state = pb.PROMOTION_STATE_WAITING
             model.waiting.append(promotion)
+        elif request.HasField("canary"):
+            registry_canaries.begin(promotion, model, request.canary)
         else:
             self._crown(promotion)
         self._write("promote", model.name, request, context)
         return pb.PromoteModelVersionResponse(promotion=promotion)
+
+    async def GetPromotion(self, request: canary_pb2.GetPromotionRequest, context: Any) -> Message:
+        """A canary goes one step further each time that somebody looks."""
+        self.note(context)
+        if self.interruptions:
+            raise self.interruptions.pop(0)
+        found = self.promotions.get(request.id)
+        if found is None:
+            raise errors.NotFound("There is no such promotion.", reason="PROMOTION_NOT_FOUND")
+        if found.state == pb.PROMOTION_STATE_CANARY and self.canaries_move:
+            model = self.models[found.model]
+            if not registry_canaries.move(found, model, self.worse_at):
+                self._crown(found)
+        return pb.GetPromotionResponse(promotion=found)
 
     @once
     async def AnswerPromotion(self, request: pb.AnswerPromotionRequest, context: Any) -> Message:
@@ -247,6 +269,11 @@ class FakeRegistry(pb_grpc.RegistryServicer):
         """To the predecessor."""
         model = self._model(request.model)
         self._expect(model, request.expected_champion)
+        for one in model.waiting:
+            if one.state == pb.PROMOTION_STATE_CANARY:
+                ended = self.promotions[one.id]
+                registry_canaries.end(ended, model, f"ended by {self.note(context)}")
+                return pb.RollbackModelResponse(promotion=ended)
         if not model.predecessor:
             raise errors.FailedPrecondition("There is no predecessor.", reason="NO_PREDECESSOR")
         promotion = pb.Promotion(

@@ -321,3 +321,45 @@ async def test_answers_keep_to_openapi(facade: Facade) -> None:
         kind = reply.headers["content-type"]
         schema = {**told["content"][kind]["schema"], "components": document["components"]}
         Draft202012Validator(schema).validate(reply.json())
+
+
+async def test_canary_is_asked_for_watched_and_ended(facade: Facade) -> None:
+    """Durations are texts as protobuf's JSON has them; the promotion's address tells how it is."""
+    for _ in range(2):
+        facade.registry.add_version("m")
+    await _promote(facade, 1, 0)
+    facade.registry.canaries_move = False
+    body = {"number": 2, "expected_champion": 1}
+    canary = {"steps": [1, 10, 100], "step_duration": "30s"}
+    asked = await facade.http.post("/api/v1/models/m:promote", json=body | {"canary": canary})
+    begun = asked.json()["promotion"]
+    assert (begun["state"], begun["canary"]["weight"]) == ("PROMOTION_STATE_CANARY", 1)
+    found = await facade.http.get(f"/api/v1/promotions/{begun['id']}")
+    assert found.json()["promotion"]["canary"]["canary"] == canary
+    model = (await facade.http.get("/api/v1/models/m")).json()["model"]
+    assert {one["number"]: one["weight"] for one in model["traffic"]["routes"]} == {1: 99, 2: 1}
+    back = await facade.http.post("/api/v1/models/m:rollback", json={"expected_champion": 1})
+    assert back.json()["promotion"]["state"] == "PROMOTION_STATE_ROLLED_BACK"
+
+
+@pytest.mark.parametrize(
+    ("canary", "words"),
+    [
+        ({"steps": [1, 50]}, "for example 1,10,50,100"),
+        ({"steps": [1, 101]}, "canary.steps.1"),
+        ({"steps": [100], "step_duration": 30}, "canary.step_duration"),
+        ({"steps": [100], "step_duration": "soon"}, "canary.step_duration"),
+        ({"stages": [100]}, "canary.stages"),
+    ],
+)
+async def test_canary_that_is_none_is_refused(
+    facade: Facade, canary: dict[str, Any], words: str
+) -> None:
+    """By its path, or in the registry's words."""
+    for _ in range(2):
+        facade.registry.add_version("m")
+    await _promote(facade, 1, 0)
+    body = {"number": 2, "expected_champion": 1, "canary": canary}
+    reply = await facade.http.post("/api/v1/models/m:promote", json=body)
+    assert reply.status_code == 400
+    assert words in reply.json()["detail"]

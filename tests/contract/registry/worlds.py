@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from parley.registry.v1 import canary_pb2
 from parley.registry.v1 import registry_pb2 as pb
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
@@ -123,6 +124,11 @@ class World(Caller):
         """Gets the model."""
         return (await self.ask("GetModel", pb.GetModelRequest(name=self.model))).model
 
+    async def promotion(self, promotion_id: str) -> Any:
+        """Gets a promotion."""
+        request = canary_pb2.GetPromotionRequest(id=promotion_id)
+        return (await self.ask("GetPromotion", request)).promotion
+
     async def audit(self, **fields: Any) -> list[Any]:
         """Lists what was done to the model, newest first."""
         request = pb.ListAuditEntriesRequest(model=self.model, **fields)
@@ -140,9 +146,13 @@ class World(Caller):
 
 @asynccontextmanager
 async def open_world(
-    folder: Path, database_uri: str, mlflow_address: str, timeout_s: float = STORE_TIMEOUT_S
+    folder: Path,
+    database_uri: str,
+    mlflow_address: str,
+    timeout_s: float = STORE_TIMEOUT_S,
+    **chosen: Any,
 ) -> AsyncIterator[World]:
-    """Runs a registry for one test, as soon as its database is ready."""
+    """Runs a registry for one test, as soon as its database is ready, with what else is chosen."""
     settings = Settings(
         address=f"unix:{folder}/r.sock",
         database_uri=database_uri,
@@ -151,6 +161,7 @@ async def open_world(
         s3_credentials_file=folder / "none",
         imports_dir=folder,
         store_timeout_s=timeout_s,
+        **chosen,
     )
     objects, importer = FakeObjects(), FakeImporter()
     async with (

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -35,9 +35,9 @@ def other_model() -> Path:
     return made_model(seed=1)
 
 
-def made_model(seed: int) -> Path:
-    """Makes a tiny model, kept between runs as long as `training` does not change, since it takes
-    20 s to make."""
+def made_model(seed: int, layers: int = 0) -> Path:
+    """Makes a tiny model, or one of more layers, kept between runs as long as `training` does not
+    change, since it takes 20 s to make."""
     from training import shapes
 
     digest = hashlib.sha256()
@@ -46,9 +46,11 @@ def made_model(seed: int) -> Path:
     cache = Path(tempfile.gettempdir()) / f"parley-tests-{os.getuid()}"
     cache.mkdir(mode=0o700, exist_ok=True)
     assert cache.stat().st_uid == os.getuid()
-    folder = cache / f"tiny-{digest.hexdigest()[:16]}{f'-{seed}' if seed else ''}"
+    deep = f"-{layers}-layers" if layers else ""
+    folder = cache / f"tiny-{digest.hexdigest()[:16]}{f'-{seed}' if seed else ''}{deep}"
     if not folder.exists():
-        shapes.make_random_model(folder, shapes.TINY_SHAPE, seed)
+        shape = replace(shapes.TINY_SHAPE, layers=layers or shapes.TINY_SHAPE.layers)
+        shapes.make_random_model(folder, shape, seed)
     return folder
 
 
