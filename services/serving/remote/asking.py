@@ -111,7 +111,8 @@ def _asked(request: pb.GenerateRequest) -> Iterator[str]:
         yield prompt
     sampling = request.sampling
     for name, idle in _SAMPLING.items():
-        if sampling.HasField(name) and (idle is None or getattr(sampling, name) != idle):
+        given = sampling.HasField(name) and name != "seed"
+        if given and (idle is None or getattr(sampling, name) != idle):
             yield f"sampling.{name}"
     if request.stopping.stop_strings:
         yield "stopping.stop_strings"
@@ -122,6 +123,9 @@ def _asked(request: pb.GenerateRequest) -> Iterator[str]:
     if request.logprobs:
         # Completions give a token's text only, which is not its bytes.
         yield "logprobs" if prompt == "conversation" else "logprobs with a text prompt"
+    if sampling.HasField("seed"):
+        # The last: the facade gives one to what it could not resume otherwise.
+        yield "sampling.seed"
 
 
 def _prompt(request: Request, model: str) -> tuple[str, dict[str, Any]]:

@@ -37,7 +37,7 @@ class Remote:
 
     def generate(self, **fields: object) -> grpc.aio.UnaryStreamCall:
         """Asks, in a conversation unless told otherwise."""
-        if not {"text", "tokens"} & fields.keys():
+        if not {"conversation", "text", "tokens"} & fields.keys():
             fields["conversation"] = USER
         return self.stub.Generate(pb.GenerateRequest(**fields), timeout=WAIT_S)
 
