@@ -14,6 +14,7 @@ import httpx
 import structlog
 
 from services.rpc.errors import ParleyError
+from services.rpc.logs import REQUEST_ID_KEY
 from services.rpc.settings import secret
 from services.serving.remote import failures, sse
 from services.serving.remote.failures import Secrets
@@ -48,6 +49,8 @@ class Wire:
         self.shown = shown
         self._key_file = key_file
         self._key = ""
+        # What was said of a path that refuses us: once is enough.
+        self._said: dict[str, int] = {}
         self.read_key()
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -98,21 +101,26 @@ class Wire:
         self, verb: str, path: str, body: Json | None = None
     ) -> AsyncIterator[httpx.Response]:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
+        if request_id := structlog.contextvars.get_contextvars().get("request_id"):
+            headers[REQUEST_ID_KEY] = request_id
         async with self._http.stream(verb, path, json=body, headers=headers) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise await self._refusal(path, answer)
+            self._said.pop(path, None)
             yield answer
 
     async def _refusal(self, path: str, answer: httpx.Response) -> ParleyError:
         body = await _read(answer, ERROR_BYTES_MAX)
         error = failures.from_answer(answer.status_code, answer.headers, body, self.secrets)
-        if error.reason == failures.MISCONFIGURED:
+        status = answer.status_code
+        if error.reason == failures.MISCONFIGURED and self._said.get(path) != status:
+            self._said[path] = status
             log.error(
                 "the server behind this replica refuses it; look at PARLEY_SERVING_REMOTE_URL, "
                 "_KEY_FILE and _MODEL",
                 url=self.url,
                 path=path,
-                status=answer.status_code,
+                status=status,
                 key_file=str(self._key_file or ""),
                 model=self.model,
             )

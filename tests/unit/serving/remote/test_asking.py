@@ -6,6 +6,7 @@ from parley.serving.v1 import model_serving_pb2 as pb
 from services.rpc.errors import FailedPrecondition, InvalidArgument
 from services.serving.remote.asking import CHAT, COMPLETIONS, to_count, to_question
 from services.serving.remote.dialects import DIALECTS, kind_of
+from stack.environment.places import ROOT
 
 USER = pb.Conversation(messages=[pb.ChatMessage(role=pb.CHAT_ROLE_USER, content="hi")])
 
@@ -159,3 +160,15 @@ def test_a_count_asks_for_one_token():
 def test_a_server_is_known_by_its_models_owner(owner, kind):
     """And what nobody knows is trusted with little."""
     assert kind_of(owner) == kind
+
+
+def test_the_document_has_the_same_table():
+    """What is written for operators is what is refused."""
+    lines = (ROOT / "docs" / "remote.md").read_text(encoding="utf-8").splitlines()
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    (head,) = [row for row in rows if row[0] == "field"]
+    fields = [row for row in rows if len(row) == len(head) and row[1] in ("yes", "no")]
+    told = {row[0]: dict(zip(head[1:], row[1:], strict=True)) for row in fields}
+    assert set(head[1:]) == DIALECTS.keys()
+    for kind, dialect in DIALECTS.items():
+        assert {name for name, row in told.items() if row[kind] == "yes"} == dialect.takes
