@@ -44,12 +44,6 @@ class Question:
     repeatable: bool
     logprobs: bool
 
-    @property
-    def tokens_max(self) -> int:
-        """Most tokens of each answer, 0 where the server decides."""
-        found = (self.body.get(name) for name in ("max_tokens", "max_completion_tokens"))
-        return next((value for value in found if value), 0)
-
     def of_choice(self, index: int) -> dict[str, Any]:
         """The request for one of the answers."""
         seed = self.body.get("seed")

@@ -89,17 +89,17 @@ class RemoteGenerations:
         choices = [
             _Choice(index, now_s, Reading(self._wire.secrets)) for index in range(question.choices)
         ]
-        tickets = self._admission.enter(
-            [(question.tokens_max or 1, choice.turn.set) for choice in choices]
-        )
+        # Places are counted, not tokens: how many of these fit is the server's to know.
+        tickets = self._admission.enter([(1, choice.turn.set) for choice in choices])
         news: asyncio.Queue[_News] = asyncio.Queue(PIECES_MAX)
         tasks = [
             asyncio.create_task(self._relay(question, choice, ticket, news))
             for choice, ticket in zip(choices, tickets, strict=True)
         ]
         try:
-            async for event in self._events(question, choices, news):
-                yield event
+            async with aclosing(self._events(question, choices, news)) as events:
+                async for event in events:
+                    yield event
         finally:
             for task in tasks:
                 task.cancel()

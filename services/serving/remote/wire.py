@@ -24,6 +24,8 @@ log = structlog.get_logger()
 ANSWER_BYTES_MAX = 4 << 20
 ERROR_BYTES_MAX = 64 << 10
 WRITE_TIMEOUT_S = 30.0
+# Well below what servers keep an idle connection for, lest one closes as it is used again.
+KEEP_S = 2.0
 EVENT_STREAM = "text/event-stream"
 Json = dict[str, Any]
 
@@ -56,7 +58,7 @@ class Wire:
             base_url=url,
             timeout=httpx.Timeout(read_timeout_s, connect=connect_timeout_s, write=WRITE_TIMEOUT_S),
             # What is asked at a time is bounded before it comes here.
-            limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
+            limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_S),
             # A proxy of the environment's would take what is meant for this machine.
             trust_env=url.startswith("https:"),
         )

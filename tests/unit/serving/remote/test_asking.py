@@ -28,7 +28,7 @@ def test_a_chat_is_asked_with_everything_that_was_said():
         choices=2,
     )
     schema = {"name": "answer", "strict": True, "schema": {"type": "object"}}
-    assert (question.path, question.choices, question.tokens_max) == (CHAT, 2, 9)
+    assert (question.path, question.choices) == (CHAT, 2)
     assert question.body == {
         "model": "org/tiny",
         "messages": [{"role": "user", "content": "hi"}],
