@@ -140,9 +140,8 @@ def _invalid(error: dict[str, Any], secrets: Secrets) -> InvalidArgument:
     if error.get("code") == "context_length_exceeded" or _TOO_LONG.search(words):
         return InvalidArgument(message, reason="CONTEXT_LENGTH_EXCEEDED")
     field = _FIELDS.get(str(error.get("param")), "")
-    return InvalidArgument(
-        message, reason="REMOTE_REFUSED", metadata={"field": field} if field else None
-    )
+    reason = "OUTPUT_FORMAT_INVALID" if field == "output_format" else "REMOTE_REFUSED"
+    return InvalidArgument(message, reason=reason, metadata={"field": field} if field else None)
 
 
 def _error_of(body: bytes) -> dict[str, Any]:

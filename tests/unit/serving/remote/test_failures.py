@@ -75,6 +75,7 @@ def test_words_tell_nothing_of_the_server():
     [
         ({"param": "temperature"}, "REMOTE_REFUSED", "sampling.temperature"),
         ({"param": "messages"}, "REMOTE_REFUSED", "conversation"),
+        ({"param": "response_format"}, "OUTPUT_FORMAT_INVALID", "output_format"),
         ({"param": "secret_knob"}, "REMOTE_REFUSED", None),
         ({"code": "context_length_exceeded"}, "CONTEXT_LENGTH_EXCEEDED", None),
         ({"message": "This model's maximum context length is 5"}, "CONTEXT_LENGTH_EXCEEDED", None),
