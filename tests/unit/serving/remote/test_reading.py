@@ -30,6 +30,15 @@ def test_stand_ins_are_as_many_as_the_server_counts():
     assert (reading.count, reading.prompt_tokens, reading.reason) == (5, 7, "stop")
 
 
+def test_the_usage_may_come_with_the_end():
+    """As transformers has it, and without [DONE]."""
+    usage = {"prompt_tokens": 4, "completion_tokens": 2}
+    ending = chunk(finish_reason="length") | {"usage": usage}
+    pieces, reading = read({"choices": [{"delta": {"role": "assistant"}}]}, chunk("a"), ending)
+    assert [piece.text for piece in pieces] == ["a", ""]
+    assert (reading.count, reading.prompt_tokens, reading.reason) == (2, 4, "length")
+
+
 def test_equal_stand_ins_mean_equal_text():
     """However an answer was cut before: each holds all the text up to it."""
     first = ids(chunk("a"), chunk("b"), *end(2))
