@@ -145,7 +145,12 @@ _PARAMS: dict[str, str | None] = {
     "OUTPUT_FORMAT_INVALID": "response_format",
 }
 # OpenAI's names for fields of GenerateRequest; the rest of `sampling` has the same name in both.
-_FIELDS = {"model": "model", "choices": "n", "stopping.stop_strings": "stop"}
+_FIELDS = {
+    "model": "model",
+    "choices": "n",
+    "stopping.stop_strings": "stop",
+    "logprobs": "logprobs",
+}
 
 
 @dataclass(frozen=True, slots=True)

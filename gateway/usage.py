@@ -14,6 +14,7 @@ class Tally:
 
     def __init__(self, started: pb.Started) -> None:
         self._started = started
+        self._prompt_tokens = started.prompt_tokens
         self._completion_tokens = 0
         self._queue_s = 0.0
         self._first_token_s: float | None = None
@@ -23,6 +24,8 @@ class Tally:
         """Takes one choice's usage and timings."""
         timings = finished.timings
         first_s = _seconds(timings.first_token_duration)
+        # Behind a remote server nobody knows it before the end.
+        self._prompt_tokens = self._prompt_tokens or finished.usage.prompt_tokens
         self._completion_tokens += finished.usage.completion_tokens
         self._queue_s = max(self._queue_s, _seconds(timings.queue_duration))
         self._total_s = max(self._total_s, _seconds(timings.total_duration))
@@ -30,7 +33,7 @@ class Tally:
 
     def usage(self) -> dict[str, int]:
         """Tokens of the prompt, counted once, and of all choices together."""
-        prompt_tokens = self._started.prompt_tokens
+        prompt_tokens = self._prompt_tokens
         return {
             "prompt_tokens": prompt_tokens,
             "completion_tokens": self._completion_tokens,

@@ -71,10 +71,35 @@ class Program:
 
 
 @dataclass(frozen=True)
+class Remote:
+    """A server with OpenAI's HTTP interface.
+
+    `model` is its model's name there, empty for the only one; `kind` is what it is, empty where it
+    says so itself.
+    """
+
+    url: str
+    key_file: Path | None = None
+    model: str = ""
+    kind: str = ""
+
+    def environment(self) -> dict[str, str]:
+        """What a replica before it is told."""
+        told = {
+            "URL": self.url,
+            "KEY_FILE": str(self.key_file or ""),
+            "MODEL": self.model,
+            "KIND": self.kind,
+        }
+        return {f"PARLEY_SERVING_REMOTE_{name}": value for name, value in told.items() if value}
+
+
+@dataclass(frozen=True)
 class Plan:
     """One whole stack on this machine.
 
-    `model_dir` is the one folder that it serves, or None where a registry says what is served.
+    `model_dir` is the one folder that it serves, or None where that is up to a registry or to
+    another server.
     """
 
     home: Home
@@ -137,16 +162,19 @@ def build(
     backing: Sequence[Program] = (),
     traces: Mapping[str, str] = NO_TRACES,
     memory_gib: float = 0,
+    remote: Remote | None = None,
 ) -> Plan:
     """Plans the mesh and `replicas` of serving, then the gateway, then Envoy (`envoy` is its
     command).
 
-    They serve `model_dir`; where it is None, what the registry says, which is one of `backing`: the
-    stores and the registry. `memory_gib` is for all engines together, 0 for no bound but a
-    replica's own. `traces` is what the gateway is told of where spans go.
+    They serve `model_dir`, or what `remote` does; without either what the registry says, which is
+    one of `backing`: the stores and the registry. `memory_gib` is for all engines together, 0 for
+    no bound but a replica's own. `traces` is what the gateway is told of where spans go.
     """
     share_gib = memory_gib / replicas
     serving = [_serving(home, ports, index, model_dir, share_gib) for index in range(replicas)]
+    if remote:
+        serving = [_before(program, remote) for program in serving]
     gateway = _gateway(home, ports, chat_dir, traces)
     edge = _envoy(home, ports, envoy)
     mesh = _mesh(home, ports, {program.name for program in backing})
@@ -206,6 +234,22 @@ def _serving(
         probes=(Probe("grpc", address, waiting="loading the model"),),
         ready_within_s=180,
         stop_within_s=DRAIN_S + STOP_MARGIN_S,
+    )
+
+
+def _before(program: Program, remote: Remote) -> Program:
+    """The replica in front of another server, in place of whatever it was to serve."""
+    sources = ("REGISTRY_ADDRESS", "CACHE_DIR", "MEMORY_GIB")
+    kept = {
+        name: value
+        for name, value in program.environment.items()
+        if name.removeprefix("PARLEY_SERVING_") not in sources
+    }
+    address = program.probes[0].target
+    return dataclasses.replace(
+        program,
+        environment=kept | remote.environment(),
+        probes=(Probe("grpc", address, waiting="waiting for the server behind it"),),
     )
 
 

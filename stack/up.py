@@ -19,7 +19,7 @@ from stack.down import stop_all, sweep
 from stack.environment.places import ROOT
 from stack.errors import Exit, StackError
 from stack.home import Home
-from stack.plan import Plan
+from stack.plan import Plan, Remote
 from stack.ports import LOOPBACK, Ports
 from stack.progress import Narrator, Silent
 from stack.supervisor import Supervisor
@@ -85,6 +85,7 @@ def start(
     *,
     replicas: int = 1,
     model_dir: Path | None = None,
+    remote: Remote | None = None,
     ports: Ports | None = None,
     jobs: bool = False,
     progress: Narrator = SILENT,
@@ -95,6 +96,7 @@ def start(
         replicas: serving processes, 1 to 16.
         model_dir: the one model to serve, without stores and registry; by default there are both,
             and the registry says what is served.
+        remote: the server whose model is served in place of that, without stores as well.
         ports: loopback ports; picked when None.
         jobs: whether Airflow is started too. It is not waited for.
 
@@ -102,15 +104,15 @@ def start(
     """
 
     def make_plan() -> Plan:
-        return prepare(home, replicas, model_dir, ports, progress, jobs=jobs)
+        return prepare(home, replicas, model_dir, ports, progress, jobs=jobs, remote=remote)
 
     def meanwhile(planned: Plan, wave: int) -> None:
         # Envoy's many messages take seconds to import: time that MLflow or replicas need anyway.
-        if wave == (plan.SERVING if planned.model_dir else plan.REGISTRY):
+        if wave == (plan.REGISTRY if planned.has("registry") else plan.SERVING):
             edge.write_config(planned)
 
     def when_ready(planned: Plan, wave: int) -> None:
-        if not planned.model_dir:
+        if planned.has("registry"):
             from stack.stores import life
 
             life.after_wave(planned, wave, progress)
@@ -147,11 +149,13 @@ def prepare(
     progress: Narrator = SILENT,
     *,
     jobs: bool = False,
+    remote: Remote | None = None,
 ) -> Plan:
-    """Makes the secrets and, without `model_dir`, the stores' files; plans the stack. Starts
+    """Makes the secrets and, where there are any, the stores' files; plans the stack. Starts
     nothing."""
     keys.ensure(home)
-    picked = named or ports.pick(replicas, stores=model_dir is None)
+    alone = model_dir is not None or remote is not None
+    picked = named or ports.pick(replicas, stores=not alone)
     build = partial(
         plan.build,
         home,
@@ -160,8 +164,9 @@ def prepare(
         model_dir=model_dir,
         chat_dir=ROOT / "chat" / "dist",
         envoy=edge.command(home),
+        remote=remote,
     )
-    if model_dir:
+    if alone:
         return build()
     from stack.jobs import life as works
     from stack.stores import life, own  # they bring packages that no other command waits for

@@ -142,6 +142,7 @@ def _response(ended: Ended) -> Attributes:
         told[names.MIGRATION_REASONS] = list(migrations)
     if finished:
         timings = [one.timings for one in finished]
+        told[names.INPUT_TOKENS] = finished[0].usage.prompt_tokens
         told[names.FINISH_REASONS] = [FINISH_REASONS[one.reason] for one in finished]
         told[names.OUTPUT_TOKENS] = sum(one.usage.completion_tokens for one in finished)
         told[names.FIRST_TOKEN_S] = min(_seconds(one.first_token_duration) for one in timings)

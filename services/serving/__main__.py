@@ -15,6 +15,8 @@ from services.serving.keeper import Keeper
 from services.serving.loader import EngineLoader
 from services.serving.memory import GIB, machine_bytes
 from services.serving.registry_source import RegistrySource
+from services.serving.remote.keeper import RemoteKeeper, read_keeper
+from services.serving.remote.servicer import RemoteServicer
 from services.serving.replica import Replica
 from services.serving.servicer import SERVICE, Servicer
 from services.serving.settings import Settings
@@ -25,7 +27,8 @@ async def main(chosen: Settings) -> None:
     """Serves until a signal, then drains."""
     replica = Replica(chosen.name)
     server = Server(chosen, [SERVICE])
-    pb_grpc.add_ModelServingServicer_to_server(Servicer(replica), server.grpc)
+    servicer = RemoteServicer(replica) if chosen.remote_url else Servicer(replica)
+    pb_grpc.add_ModelServingServicer_to_server(servicer, server.grpc)
     tell_health = server.follow(lambda: replica.serving)
     joiner: Joiner | None = None
 
@@ -69,7 +72,9 @@ def _joiner(chosen: Settings, replica: Replica) -> Joiner | None:
     return Joiner(lambda: to_report(replica, chosen.reached_at), chosen.mesh_address, key)
 
 
-def _keeper(chosen: Settings, replica: Replica) -> Keeper:
+def _keeper(chosen: Settings, replica: Replica) -> Keeper | RemoteKeeper:
+    if chosen.remote_url:
+        return read_keeper(chosen, replica)
     return Keeper(
         replica,
         _source(chosen),

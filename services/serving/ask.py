@@ -38,13 +38,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """More of one choice."""
+    """More of one choice. `tokens` are the tokens' bytes where no vocabulary here knows them."""
 
     choice: int
     position: int
     token_ids: list[int]
     text: str
     logprobs: list[float]
+    tokens: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,9 @@ def _to_delta(event: Delta, vocabulary: Vocabulary) -> pb.Delta:
         choice=event.choice, position=event.position, token_ids=event.token_ids, text=event.text
     )
     if event.logprobs:
-        for token_id, logprob in zip(event.token_ids, event.logprobs, strict=True):
-            delta.logprobs.add(logprob=logprob, token=vocabulary.token_bytes(token_id))
+        tokens = event.tokens or [vocabulary.token_bytes(one) for one in event.token_ids]
+        for token, logprob in zip(tokens, event.logprobs, strict=True):
+            delta.logprobs.add(logprob=logprob, token=token)
     return delta
 
 

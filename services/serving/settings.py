@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.rpc.settings import ServerSettings
+from services.serving.remote.dialects import Kind
 
 UNIX = "unix:"
 
@@ -22,6 +23,32 @@ class Settings(ServerSettings):
     model_name: str = Field("", max_length=256, description="Its name; default: the folder's.")
     registry_address: str = Field(
         "", description="In place of a folder, the registry that says what to serve: unix:/path."
+    )
+    remote_url: str = Field(
+        "",
+        pattern=r"^(https?://[^\s/?#@]+(/[^\s?#]*)?)?$",
+        description="In place of both, a server with OpenAI's HTTP interface.",
+    )
+    remote_key_file: Path | None = Field(None, description="File of that server's key.")
+    remote_model: str = Field(
+        "", max_length=256, description="What it calls the model; default: its only one."
+    )
+    remote_kind: Kind = Field(
+        "auto", description="What it is, which says what it can take; default: by its models."
+    )
+    remote_version: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]{0,64}$",
+        description="Version to name in answers; default: the server's, or of its model's name.",
+    )
+    remote_digest: str = Field(
+        "", pattern=r"^([0-9a-f]{64})?$", description="Digest of its files, where it is known."
+    )
+    remote_connect_timeout_s: float = Field(
+        5, gt=0, le=60, description="Longest wait for a connection to that server."
+    )
+    remote_read_timeout_s: float = Field(
+        120, gt=0, le=3600, description="Longest silence of that server in an answer."
     )
     cache_dir: Path | None = Field(
         None, description="Where the files of the registry's versions are kept."
@@ -81,8 +108,12 @@ class Settings(ServerSettings):
     def _has_one_source(self) -> Self:
         if self.registry_address and self.cache_dir is None:
             raise ValueError("PARLEY_SERVING_CACHE_DIR must be set with a registry")
-        if (self.model_dir is None) == (not self.registry_address):
-            raise ValueError("set PARLEY_SERVING_MODEL_DIR or PARLEY_SERVING_REGISTRY_ADDRESS")
+        sources = (self.model_dir is not None, self.registry_address, self.remote_url)
+        if sum(map(bool, sources)) != 1:
+            raise ValueError(
+                "set exactly one of PARLEY_SERVING_MODEL_DIR, PARLEY_SERVING_REGISTRY_ADDRESS and "
+                "PARLEY_SERVING_REMOTE_URL"
+            )
         return self
 
     @model_validator(mode="after")

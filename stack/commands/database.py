@@ -39,8 +39,8 @@ def psql(
 
     home = Home.find()
     plan = up.require(home).plan
-    if plan.model_dir:
-        raise StackError("This stack serves one folder and has no database.")
+    if not plan.has("registry"):
+        raise StackError("This stack serves one model and has no database.")
     arguments = context.args
     if database.startswith("-"):  # an option of psql's, not a database
         database, arguments = DEFAULT, [database, *arguments]

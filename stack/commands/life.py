@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +11,7 @@ from stack import logs, ports, up
 from stack.commands.options import AsJson
 from stack.errors import Exit, StackError
 from stack.home import Home
-from stack.plan import REPLICAS_MAX
+from stack.plan import REPLICAS_MAX, Remote
 from stack.progress import Narrator, Silent
 from stack.up import Running
 from stack.words import Teller, out, print_json, talk, tilde
@@ -46,6 +47,23 @@ def start(
         list[Without] | None,
         typer.Option(help="Leave a part out: jobs, which is Airflow and takes 1 GB of memory."),
     ] = None,
+    remote: Annotated[
+        str,
+        typer.Option(
+            metavar="URL", help="Serve only the model of this server with OpenAI's HTTP interface."
+        ),
+    ] = "",
+    remote_key_file: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="File of that server's key, mode 0600."),
+    ] = None,
+    remote_model: Annotated[
+        str, typer.Option(help="What that server calls the model; its only one by default.")
+    ] = "",
+    remote_kind: Annotated[
+        str,
+        typer.Option(help="What it is where its models do not say so: openai or transformers."),
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Start everything, and show where it is.
@@ -59,15 +77,18 @@ def start(
       ./parley up --replicas 2
       ./parley up --port 9000 --foreground
       ./parley up --without jobs
+      ./parley up --remote http://127.0.0.1:8000
     """
+    there = _remote(remote, remote_key_file, remote_model, remote_kind)
     home = Home.find()
     home.prepare()
     running = up.find(home)
     if running:
-        _refuse_change(running, replicas, port)
+        _refuse_change(running, replicas, port, there)
     else:
         teller = Silent() if as_json else Teller()
-        running = _start(home, replicas or 1, port, Without.JOBS not in (without or ()), teller)
+        jobs = Without.JOBS not in (without or ()) and there is None
+        running = _start(home, replicas or 1, port, jobs, there, teller)
     if as_json:
         print_json(describe(running))
     else:
@@ -108,15 +129,32 @@ def describe(running: Running) -> dict[str, Any]:
     }
 
 
-def _start(home: Home, replicas: int, port: int | None, jobs: bool, teller: Narrator) -> Running:
-    picked = ports.pick(replicas, port, stores=True) if port else None
+def _remote(url: str, key_file: Path | None, model: str, kind: str) -> Remote | None:
+    if not url and (key_file or model or kind):
+        raise typer.BadParameter("the other --remote options need a --remote")
+    return Remote(url, key_file.resolve() if key_file else None, model, kind) if url else None
+
+
+def _start(
+    home: Home,
+    replicas: int,
+    port: int | None,
+    jobs: bool,
+    remote: Remote | None,
+    teller: Narrator,
+) -> Running:
+    picked = ports.pick(replicas, port, stores=remote is None) if port else None
     if isinstance(teller, Teller):
         talk.print("Starting Parley")
     with closing(teller):
-        return up.start(home, replicas=replicas, ports=picked, jobs=jobs, progress=teller)
+        return up.start(
+            home, replicas=replicas, remote=remote, ports=picked, jobs=jobs, progress=teller
+        )
 
 
-def _refuse_change(running: Running, replicas: int | None, port: int | None) -> None:
+def _refuse_change(
+    running: Running, replicas: int | None, port: int | None, remote: Remote | None
+) -> None:
     """A running stack is never changed in passing."""
     have = len(running.plan.replicas())
     asked = []
@@ -124,6 +162,9 @@ def _refuse_change(running: Running, replicas: int | None, port: int | None) -> 
         asked.append(f"--replicas {replicas}")
     if port not in (None, running.plan.ports.edge):
         asked.append(f"--port {port}")
+    first = running.plan.program(running.plan.replicas()[0])
+    if remote is not None and not remote.environment().items() <= first.environment.items():
+        asked.append(f"--remote {remote.url}")
     if asked:
         count = f"{have} replica{'s' if have > 1 else ''}"
         raise StackError(

@@ -19,8 +19,8 @@ def all_of(home: Home) -> list[Finding]:
     except StackError as error:
         return [Finding("own stores", FAIL, error.what, error.mend)]
     running = up.find(home)
-    if running and running.plan.model_dir:
-        return [Finding("stores", OK, "this stack serves one folder, without stores")]
+    if running and not running.plan.has("registry"):
+        return [Finding("stores", OK, "this stack serves one model, without stores")]
     if running:
         found = checks.look(home, running.plan.ports, mine)
     else:

@@ -1,8 +1,9 @@
 """Whole stacks for the end-to-end tests, started once: Parley as a user has it, and smaller ones.
 
-`product` is the whole of it. `stack` serves the starter model's folder without a registry. `small`
-serves a random model that talks on and on, with room for few answers, so that long streams, full
-queues and deaths can be had at will.
+`product` is the whole of it. `stack` serves the starter model's folder without a registry;
+`over_parley` and `over_transformers` serve it by way of another server. `small` serves a random
+model that talks on and on, with room for few answers, so that long streams, full queues and deaths
+can be had at will.
 """
 
 import dataclasses
@@ -13,9 +14,10 @@ from pathlib import Path
 import openai
 import pytest
 
+from bench.others import transformers_serve
 from stack import edge, starter, up
 from stack.home import Home
-from stack.plan import Plan
+from stack.plan import Plan, Remote
 from stack.up import Running
 
 SMALL_SEQUENCES_MAX = 64
@@ -46,6 +48,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory, starter_model: Path) -> Iter
     home = Home(tmp_path_factory.mktemp("stack"))
     yield up.start(home, model_dir=starter_model)
     up.stop(home)
+
+
+@pytest.fixture(scope="session")
+def over_parley(tmp_path_factory: pytest.TempPathFactory, stack: Running) -> Iterator[Running]:
+    """A stack whose replica stands before `stack`, as before any other server."""
+    home = Home(tmp_path_factory.mktemp("over-parley"))
+    yield up.start(home, remote=Remote(stack.base_url, stack.plan.home.api_key))
+    up.stop(home)
+
+
+@pytest.fixture(scope="session")
+def over_transformers(
+    tmp_path_factory: pytest.TempPathFactory, starter_model: Path
+) -> Iterator[Running]:
+    """A stack whose replica stands before `transformers serve` with the starter model."""
+    home = Home(tmp_path_factory.mktemp("over-transformers"))
+    with transformers_serve(starter_model) as other:
+        there = other.target
+        url = f"http://{there.host}:{there.port}"
+        yield up.start(home, remote=Remote(url, model=there.model, kind="transformers"))
+        up.stop(home)
 
 
 @pytest.fixture(scope="session")

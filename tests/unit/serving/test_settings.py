@@ -10,13 +10,17 @@ from services.serving.settings import Settings
 @pytest.mark.parametrize(
     ("told", "words"),
     [
-        ({}, "PARLEY_SERVING_MODEL_DIR or PARLEY_SERVING_REGISTRY_ADDRESS"),
-        ({"model_dir": "/m", "registry_address": "unix:/r", "cache_dir": "/c"}, " or "),
+        ({}, "exactly one of PARLEY_SERVING_MODEL_DIR"),
+        ({"model_dir": "/m", "registry_address": "unix:/r", "cache_dir": "/c"}, "exactly one of"),
         ({"registry_address": "unix:/r"}, "PARLEY_SERVING_CACHE_DIR"),
+        ({"model_dir": "/m", "remote_url": "http://h"}, "exactly one of"),
+        ({"remote_url": "http://user:key@h"}, "remote_url"),
+        ({"remote_url": "file:///x"}, "remote_url"),
+        ({"remote_url": "http://h", "remote_digest": "x"}, "remote_digest"),
     ],
 )
-def test_a_replica_serves_a_folder_or_follows_a_registry(told, words):
-    """Not both, not neither, and a registry only with a place for the files."""
+def test_a_replica_has_one_source(told, words):
+    """A folder, a registry with a place for the files, or a server whose address holds no key."""
     with pytest.raises(ValidationError, match=words):
         Settings(address="unix:unused", **told)
 

@@ -1,10 +1,12 @@
 """The plan: what runs where, in which order."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from stack.plan import Plan, Program
+from stack import plan
+from stack.plan import Plan, Program, Remote
 
 
 def test_a_plan_survives_json(planned):
@@ -45,3 +47,24 @@ def test_a_program_is_replaced_by_name(planned):
     assert changed.program("envoy") == planned.program("envoy")
     with pytest.raises(KeyError):
         planned.with_program(Program(name="unknown", wave=0, command=("/bin/true",)))
+
+
+def test_a_replica_before_another_server_has_no_other_source(planned):
+    """Nor does the stack have stores; what it is told is where that is, never a key."""
+    remote = Remote("http://127.0.0.1:8000", Path("/keys/one"), "llama")
+    made = plan.build(
+        planned.home,
+        ports=planned.ports,
+        replicas=2,
+        model_dir=None,
+        chat_dir=Path("/chat"),
+        envoy=["envoy"],
+        remote=remote,
+    )
+    assert not made.has("registry")
+    for name in made.replicas():
+        environment = made.program(name).environment
+        assert remote.environment().items() <= environment.items()
+        assert "PARLEY_SERVING_REGISTRY_ADDRESS" not in environment
+        assert environment["PARLEY_SERVING_REMOTE_KEY_FILE"] == "/keys/one"
+        assert "PARLEY_SERVING_REMOTE_KIND" not in environment

@@ -1,0 +1,1 @@
+"""A serving replica whose engine is another server, asked over OpenAI's HTTP."""
