@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from stack.commands import (
+    chaos,
     clients,
     database,
     develop,
@@ -97,7 +98,19 @@ def _options(
     """Options of the whole."""
 
 
-for module in (life, observe, talk, models, train, jobs, feedback, clients, database, develop):
+for module in (
+    life,
+    observe,
+    talk,
+    models,
+    train,
+    jobs,
+    feedback,
+    clients,
+    database,
+    develop,
+    chaos,
+):
     module.add_to(app)
 
 
