@@ -203,6 +203,7 @@ class ProxyThread:
             self._run(proxy.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(CALL_S_MAX)
+        self._loop.close()
 
 
 @contextlib.contextmanager
