@@ -33,6 +33,8 @@ TCP_FROM = 8200
 WELL_WITHIN_S = 90.0
 # A client that was refused comes again, but not at once.
 AFTER_ERROR_S = 0.2
+# Envoy asks each second; an engine that is back before that was never away for it.
+ENGINE_KNOWN_S = 2.5
 Say = Callable[[str], object]
 
 
@@ -76,17 +78,20 @@ def stack_for(
         with stacks.serving(home, model_dir, replicas=options.replicas) as running:
             yield running, None
         return
-    home.prepare()
-    names = [f"serving-{number}" for number in range(options.replicas)]
-    picked: list[int] = []
-    for _ in names:
-        picked.append(ports.next_free(TCP_FROM, picked))
-    behind = {name: f"{LOOPBACK}:{port}" for name, port in zip(names, picked, strict=True)}
-    pairs = [(name, f"unix:{home.socket(name)}", behind[name]) for name in names]
-    with proxy.opened(pairs) as proxies, stacks.serving(
-        home, model_dir, replicas=options.replicas, change=lambda plan: _behind(plan, behind)
-    ) as running:  # fmt: skip
-        yield running, proxies
+    with contextlib.ExitStack() as opened:
+        proxies: list[proxy.ProxyThread] = []
+
+        def change(plan: Plan) -> Plan:
+            # Not before: a start begins with clearing away all sockets that there are.
+            behind = _addresses(plan)
+            found = [(name, f"unix:{plan.home.socket(name)}", behind[name]) for name in behind]
+            proxies.append(opened.enter_context(proxy.opened(found)))
+            return _behind(plan, behind)
+
+        running = opened.enter_context(
+            stacks.serving(home, model_dir, replicas=options.replicas, change=change)
+        )
+        yield running, proxies[0]
 
 
 def run(
@@ -230,9 +235,12 @@ class _Run:
         )
 
     async def _strike(self, number: int, blow: Blow) -> None:
-        pids = await asyncio.to_thread(self._striker.pids)
+        pid = (await asyncio.to_thread(self._striker.pids))[blow.program]
+        if not pid:
+            self._say(f"{blow.program} does not run, so that nothing can strike it")
+            return
         at_s = self._now_s()
-        self._striker.strike(blow, pids[blow.program])
+        self._striker.strike(blow, pid)
         self._progress.struck += 1
         try:
             await asyncio.sleep(blow.hold_s)
@@ -240,19 +248,24 @@ class _Run:
             self._striker.lift(blow)
         lifted_s = self._now_s()
         # What was struck must be seen to be away before it can be seen to be back.
-        await self._until_noticed(blow, pids[blow.program])
+        await self._until_noticed(blow, pid)
         well_s = self._now_s() if await self._until_whole() else None
         self._recorder.add(Struck(number, blow.fault, blow.program, at_s, lifted_s, well_s))
         took = "never well again" if well_s is None else f"well after {well_s - lifted_s:.1f} s"
         self._say(f"{at_s:6.1f} s  {blow.fault} of {blow.program}: {took}")
 
     async def _until_noticed(self, blow: Blow, pid: int) -> None:
-        """Waits until a process that is to end has ended; others are away at once or stay."""
-        if blow.fault in PROXIED or blow.fault in (Fault.STOP, Fault.ENGINE):
+        """Waits until a process that is to end has ended, or until Envoy knows of an engine's end;
+        other faults are known by the time that they are taken back."""
+        if blow.fault in PROXIED or blow.fault is Fault.STOP:
             return
-        until_s = self._now_s() + DRAIN_S * 2
+        engine = blow.fault is Fault.ENGINE
+        until_s = self._now_s() + (ENGINE_KNOWN_S if engine else DRAIN_S * 2)
         while self._now_s() < until_s:
-            if (await asyncio.to_thread(self._striker.pids))[blow.program] != pid:
+            if engine:
+                if await self._envoy.healthy() < self._options.replicas:
+                    return
+            elif (await asyncio.to_thread(self._striker.pids))[blow.program] != pid:
                 return
             await asyncio.sleep(POLL_S)
 
@@ -277,6 +290,14 @@ class _Run:
 
     def _since(self, at_s: float) -> float:
         return round(at_s - self._began_s, 4)
+
+
+def _addresses(plan: Plan) -> dict[str, str]:
+    """A loopback port for each replica."""
+    picked: list[int] = []
+    for _ in plan.replicas():
+        picked.append(ports.next_free(TCP_FROM, picked))
+    return {name: f"{LOOPBACK}:{port}" for name, port in zip(plan.replicas(), picked, strict=True)}
 
 
 def _behind(plan: Plan, behind: dict[str, str]) -> Plan:

@@ -41,16 +41,14 @@ class Striker:
         return {name: one.pid for name, one in self._supervisor.processes().items()}
 
     def strike(self, blow: Blow, pid: int) -> None:
-        """Strikes. `pid` is the program's process, found beforehand: finding it takes a while."""
-        if blow.fault in PROXIED:
-            self._harm(blow)
-        elif blow.fault is Fault.ENGINE:
-            for engine in psutil.Process(pid).children():
-                engine.kill()
-        else:
-            os.kill(pid, _SIGNALS.get(blow.fault, signal.SIGKILL))
-            if blow.fault is Fault.STOP:
-                self._frozen.add(pid)
+        """Strikes. `pid` is the program's process, found beforehand: finding it takes a while.
+
+        What ended by itself a moment ago is left alone. Raises ValueError without a process.
+        """
+        if not pid:
+            raise ValueError(f"{blow.program} does not run, so that nothing can strike it")
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            self._strike(blow, pid)
 
     def lift(self, blow: Blow) -> None:
         """Takes back what does not end by itself."""
@@ -61,6 +59,17 @@ class Striker:
     def close(self) -> None:
         """Wakes what is frozen. Safe to repeat."""
         self._wake()
+
+    def _strike(self, blow: Blow, pid: int) -> None:
+        if blow.fault in PROXIED:
+            self._harm(blow)
+        elif blow.fault is Fault.ENGINE:
+            for engine in psutil.Process(pid).children():
+                engine.kill()
+        else:
+            os.kill(pid, _SIGNALS.get(blow.fault, signal.SIGKILL))
+            if blow.fault is Fault.STOP:
+                self._frozen.add(pid)
 
     def _harm(self, blow: Blow) -> None:
         if self._proxies is None:
