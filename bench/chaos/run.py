@@ -16,8 +16,9 @@ from bench import stacks
 from bench.chaos import proxy
 from bench.chaos.history import Recorder, Rotation, Run, Struck, Told
 from bench.chaos.schedule import PROXIED, Blow, Fault, plan_blows
-from bench.chaos.striker import POLL_S, Envoy, Striker, migrations, missing_programs, until_whole
+from bench.chaos.striker import Striker, migrations, missing_programs, until_whole
 from bench.chaos.workload import Question, draws, questions
+from bench.rotation import POLL_S, Envoy
 from bench.streams import HttpTarget
 from bench.transcripts import Transcript, fetch
 from stack import ports

@@ -10,19 +10,15 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 import psutil
 
 from bench.chaos.history import Noticed
 from bench.chaos.proxy import ProxyThread
 from bench.chaos.schedule import PROXIED, WHOLE_PROGRAMS, Blow, Fault
-from stack.plan import ENVOY_ADMIN
+from bench.rotation import POLL_S, Envoy
 from stack.supervisor import Supervisor
 from stack.up import Running
 
-POLL_S = 0.1
-ANSWER_WITHIN_S = 2.0
-HEALTHY = "cluster.serving.membership_healthy"
 DELAY_S, JITTER_S = 0.2, 0.05
 _SIGNALS = {Fault.TERM: signal.SIGTERM, Fault.STOP: signal.SIGSTOP}
 _MIGRATES = '"generation migrates"'
@@ -86,28 +82,6 @@ class Striker:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
         self._frozen.clear()
-
-
-class Envoy:
-    """Asks Envoy over its admin socket how many replicas it would call."""
-
-    def __init__(self, running: Running) -> None:
-        transport = httpx.AsyncHTTPTransport(uds=str(running.plan.home.socket(ENVOY_ADMIN)))
-        self._http = httpx.AsyncClient(
-            transport=transport, base_url="http://envoy", timeout=ANSWER_WITHIN_S
-        )
-
-    async def healthy(self) -> int:
-        """How many; 0 when it does not answer."""
-        try:
-            said = await self._http.get("/stats", params={"filter": f"^{HEALTHY}$"})
-        except httpx.HTTPError:
-            return 0
-        return int(said.text.split(":")[1]) if ":" in said.text else 0
-
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._http.aclose()
 
 
 def missing_programs(running: Running, faults: tuple[Fault, ...]) -> list[Fault]:
