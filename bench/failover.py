@@ -16,7 +16,7 @@ UNDER_WAY_S = 0.5
 async def measure(running: Running, target: HttpTarget, *, kills: int) -> Failover:
     """Kills the busier one of two replicas under 32 streams, so many times."""
     replicas = [Replica(running, name) for name in running.plan.replicas()]
-    envoy = Envoy(running)
+    envoy = Envoy.of(running)
     found: list[Stream] = []
     for _ in range(kills):
         if not await envoy.until(len(replicas), WAIT_S_MAX):

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -16,11 +18,17 @@ HEALTHY = "cluster.serving.membership_healthy"
 class Envoy:
     """Asks Envoy over its admin socket how many replicas it would call."""
 
-    def __init__(self, running: Running) -> None:
-        transport = httpx.AsyncHTTPTransport(uds=str(running.plan.home.socket(ENVOY_ADMIN)))
+    def __init__(self, admin: Path) -> None:
+        """`admin` is its admin socket."""
+        transport = httpx.AsyncHTTPTransport(uds=str(admin))
         self._http = httpx.AsyncClient(
             transport=transport, base_url="http://envoy", timeout=ANSWER_WITHIN_S
         )
+
+    @classmethod
+    def of(cls, running: Running) -> Self:
+        """That of a stack."""
+        return cls(running.plan.home.socket(ENVOY_ADMIN))
 
     async def healthy(self) -> int:
         """How many; 0 when it does not answer."""

@@ -128,7 +128,7 @@ class _Run:
         plan = running.plan
         self._running, self._options, self._say, self._show = running, options, say, show
         self._striker = Striker(running, proxies)
-        self._envoy = Envoy(running)
+        self._envoy = Envoy.of(running)
         self._blows = plan_blows(options.faults, options.seconds, plan.replicas(), options.seed)
         model = plan.model_dir.name if plan.model_dir else ""
         self._target = HttpTarget(LOOPBACK, plan.ports.edge, running.api_key, model)
