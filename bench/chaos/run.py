@@ -87,7 +87,7 @@ def stack_for(
             behind = _addresses(plan)
             found = [(name, f"unix:{plan.home.socket(name)}", behind[name]) for name in behind]
             proxies.append(opened.enter_context(proxy.opened(found)))
-            return _behind(plan, behind)
+            return behind_proxies(plan, behind)
 
         running = opened.enter_context(
             stacks.serving(home, model_dir, replicas=options.replicas, change=change)
@@ -301,7 +301,7 @@ def _addresses(plan: Plan) -> dict[str, str]:
     return {name: f"{LOOPBACK}:{port}" for name, port in zip(plan.replicas(), picked, strict=True)}
 
 
-def _behind(plan: Plan, behind: dict[str, str]) -> Plan:
+def behind_proxies(plan: Plan, behind: dict[str, str]) -> Plan:
     """Has replicas listen on TCP; whoever looks for them finds the proxies at their sockets."""
     for name, address in behind.items():
         known = f"unix:{plan.home.socket(name)}"
