@@ -127,5 +127,5 @@ def _run(home: Home, options: "Options", model_dir: Path | None) -> "History":
             status.update("Stopping the stack")
     finally:
         if path.exists() and path.stat().st_size:
-            talk.print(f"History: {tilde(path)}", soft_wrap=True)
+            talk.print(f"History: {escape(tilde(path))}")
     return recorder.history
