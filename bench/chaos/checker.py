@@ -14,6 +14,9 @@ from bench.figures import Spread, spread
 # What the reliability of a stack is measured by. Silence is called that after 5 s; the rest is for
 # the facade's clock and for a busy machine.
 NOTICED_S_MAX = 5.5
+# For streams whose replica was seen to be gone; a silent one costs the silence as well.
+STALL_P99_MS_MAX = 5000.0
+SILENT_FAULTS = frozenset({Fault.STOP, Fault.BLACKHOLE})
 WELL_S_MAX = 60.0
 SILENT = "REPLICA_SILENT"
 COMPLAINTS_MAX = 20
@@ -226,6 +229,11 @@ def _late(faults: Sequence[OfFault], struck: Sequence[Struck]) -> list[str]:
         f"{one.fault}: a silent replica was noticed after {one.silent_s:.1f} s only"
         for one in faults
         if one.silent_s is not None and one.silent_s > NOTICED_S_MAX
+    ]
+    complaints += [
+        f"{one.fault}: one stream in a hundred waited for {one.stall.spread.p99_ms / 1000:.1f} s"
+        for one in faults
+        if one.fault not in SILENT_FAULTS and one.stall.spread.p99_ms > STALL_P99_MS_MAX
     ]
     for one in struck:
         if one.well_s is None or one.well_s - one.lifted_s > WELL_S_MAX:

@@ -131,6 +131,13 @@ def test_a_silent_replica_must_be_noticed_in_time():
     assert not late.holds
 
 
+def test_a_lost_replica_must_not_cost_long():
+    """Five seconds are for silence; a killed replica is known at once."""
+    moved = told(migrations=1, ended_s=20.0, stall_s=5.2, stall_at_s=10.1)
+    assert not report(moved, struck("kill")).holds
+    assert report(moved, struck("stop", lifted_s=22.0, well_s=23.0)).holds
+
+
 @pytest.mark.parametrize("well_s", [None, 75.0])
 def test_a_stack_must_recover(well_s: float | None):
     """Within a minute, without a person."""
