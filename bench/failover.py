@@ -1,32 +1,29 @@
 """What a stream notices of a replica that is killed under it, where there is another one."""
 
 import asyncio
-import re
-import time
-
-import httpx
 
 from bench.faults import SOAK_STREAMS, WAIT_S_MAX, Replica
 from bench.figures import Failover, spread
+from bench.rotation import Envoy
 from bench.streams import HttpTarget, Stream
 from stack.up import Running
 
 TOKENS = 600
 # By then all streams have begun, and none is near its end.
 UNDER_WAY_S = 0.5
-POLL_S = 0.02
-_HEALTHY = re.compile(r'^envoy_cluster_membership_healthy\{.*"serving"\} 2$', re.MULTILINE)
 
 
 async def measure(running: Running, target: HttpTarget, *, kills: int) -> Failover:
     """Kills the busier one of two replicas under 32 streams, so many times."""
     replicas = [Replica(running, name) for name in running.plan.replicas()]
+    envoy = Envoy.of(running)
     found: list[Stream] = []
     for _ in range(kills):
-        await _until_both_answer(running)
+        if not await envoy.until(len(replicas), WAIT_S_MAX):
+            raise SystemExit("parley: a killed replica was not back within a minute")
         found += await _kill_under_streams(replicas, target)
-    for replica in replicas:
-        await replica.close()
+    for one in (envoy, *replicas):
+        await one.close()
     moved = [stream for stream in found if stream.migrations]
     return Failover(
         kills,
@@ -46,14 +43,3 @@ async def _kill_under_streams(replicas: list[Replica], target: HttpTarget) -> li
     loads = [(await replica.model()).running for replica in replicas]
     replicas[loads.index(max(loads))].process().kill()
     return await asyncio.gather(*tasks)
-
-
-async def _until_both_answer(running: Running) -> None:
-    """Waits until Envoy would call both."""
-    stats = f"http://127.0.0.1:{running.plan.ports.stats}/stats/prometheus"
-    began_s = time.perf_counter()
-    async with httpx.AsyncClient() as client:
-        while not _HEALTHY.search((await client.get(stats)).text):
-            if time.perf_counter() - began_s > WAIT_S_MAX:
-                raise SystemExit("parley: a killed replica was not back within a minute")
-            await asyncio.sleep(POLL_S)

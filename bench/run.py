@@ -14,23 +14,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
-from bench import failover, faults, figures, others
+from bench import failover, faults, figures, others, stacks
 from bench.figures import Row, Spread
 from bench.in_process import prompt
 from bench.streams import GrpcTarget, HttpTarget, Stream
-from stack import edge, up
+from stack import up
 from stack.home import Home
 from stack.plan import Plan
-
-if TYPE_CHECKING:
-    from training.sizes import Shape
 
 PROMPT_TOKENS = 64
 OVERHEAD_TOKENS = 5
@@ -119,23 +116,13 @@ def _bench_model(home: Home, console: Console) -> Path:
     """The model of DESIGN's measurements: a Llama shape of 32 M random weights, made once."""
     from training import shapes
 
-    return _made(home, "bench-32m", shapes.BENCH_SHAPE, console)
-
-
-def _made(home: Home, name: str, shape: "Shape", console: Console) -> Path:
-    from training import shapes
-
-    folder = home.path / "models" / name
-    if not folder.is_dir():
-        console.print(f"Making the benchmark's model {name}, once, with random weights")
-        shapes.make_random_model(folder, shape)
-    return folder
+    return stacks.random_model(home, "bench-32m", shapes.BENCH_SHAPE, console.print)
 
 
 def _faults(folder: Path, home: Home, options: Options, console: Console) -> figures.Faults:
     from training import shapes
 
-    model_dir = _made(home, "bench-tiny", shapes.TINY_SHAPE, console)
+    model_dir = stacks.random_model(home, "bench-tiny", shapes.TINY_SHAPE, console.print)
     console.print(f"{options.leaves} clients that leave, {options.soak_s:g} s of soak, two kills")
     with _mesh(Home(folder), model_dir) as running:
         target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
@@ -147,7 +134,7 @@ def _faults(folder: Path, home: Home, options: Options, console: Console) -> fig
 def _failover(folder: Path, home: Home, options: Options, console: Console) -> figures.Failover:
     from training import shapes
 
-    model_dir = _made(home, "bench-tiny", shapes.TINY_SHAPE, console)
+    model_dir = stacks.random_model(home, "bench-tiny", shapes.TINY_SHAPE, console.print)
     console.print(f"Two replicas, and {options.kills} kills under streams")
     with _mesh(Home(folder), model_dir, replicas=2) as running:
         target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
@@ -317,22 +304,16 @@ async def _ways_in_turn(running: up.Running, requests: int) -> dict[str, dict[st
     }
 
 
-@contextlib.contextmanager
 def _mesh(
     home: Home, model_dir: Path, replica_module: str = "", replicas: int = 1
-) -> Iterator[up.Running]:
+) -> AbstractContextManager[up.Running]:
     """A whole mesh of its own, or one with another program in the replica's place."""
 
-    def plan() -> Plan:
-        planned = up.prepare(home, replicas, model_dir)
-        edge.write_config(planned)
+    def change(planned: Plan) -> Plan:
         if not replica_module:
             return planned
         program = planned.program("serving-0")
         command = (sys.executable, "-m", replica_module)
         return planned.with_program(dataclasses.replace(program, command=command))
 
-    try:
-        yield up.start_with(home, plan)
-    finally:
-        up.stop(home)
+    return stacks.serving(home, model_dir, replicas=replicas, change=change)

@@ -7,8 +7,9 @@ so it must cost little. Knows nothing of what is behind the address.
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import grpc
 from parley.serving.v1 import model_serving_pb2 as pb
@@ -16,6 +17,15 @@ from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 TIMEOUT_S = 300.0
 DATA, DONE = b"data: ", b"[DONE]"
+
+
+class Taker(Protocol):
+    """What is told of a stream."""
+
+    error: str
+
+    def take(self, line: bytes) -> None:
+        """Takes one data line."""
 
 
 @dataclass(slots=True)
@@ -37,6 +47,17 @@ class Stream:
     def gaps_s(self) -> list[float]:
         """Seconds between pieces."""
         return [b - a for a, b in zip(self.arrivals_s, self.arrivals_s[1:], strict=False)]
+
+    def take(self, line: bytes) -> None:
+        """Notes when tokens came and how many; some servers send the usage with the end."""
+        if b'"error"' in line[:20]:
+            self.error = line.decode(errors="replace")
+        elif b'"completion_tokens":' in line:
+            last = json.loads(line[len(DATA) :])
+            self.tokens = last["usage"]["completion_tokens"]
+            self.migrations = last.get("parley", {}).get("migrations", 0)
+        elif b'"content":"' in line or b'"text":"' in line:
+            self.arrivals_s.append(time.perf_counter())
 
     @property
     def per_token_s(self) -> float:
@@ -64,8 +85,11 @@ class HttpTarget:
                 reader, writer = await self.connect()
                 stream.sent_s = time.perf_counter()
                 writer.write(request)
-                await _read_events(reader, stream)
+                done = await read_events(reader, stream)
                 writer.close()
+                # Some servers send no [DONE]; the usage comes last with all of them.
+                if not done and not stream.tokens and not stream.error:
+                    stream.error = "the stream ended early"
         except (OSError, ValueError, asyncio.IncompleteReadError, TimeoutError) as error:
             stream.error = stream.error or repr(error)
         return stream
@@ -86,16 +110,19 @@ class HttpTarget:
             if self.chat
             else {"prompt": list(prompt_ids)}
         )
-        body = json.dumps(
-            {
-                "model": self.model,
-                **prompt,
-                "max_tokens": tokens,
-                "temperature": 0,
-                "stream": True,
-                "stream_options": {"include_usage": True},
-            }
-        ).encode()
+        body = {
+            "model": self.model,
+            **prompt,
+            "max_tokens": tokens,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        }
+        return self.post(path, body)
+
+    def post(self, path: str, asked: Mapping[str, Any]) -> bytes:
+        """The bytes of one request, whose answer ends the connection."""
+        body = json.dumps(asked).encode()
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
             f"Authorization: Bearer {self.key}\r\nContent-Type: application/json\r\n"
@@ -104,36 +131,26 @@ class HttpTarget:
         return head.encode() + body
 
 
-async def _read_events(reader: asyncio.StreamReader, stream: Stream) -> None:
+async def read_events(reader: asyncio.StreamReader, taker: Taker) -> bool:
+    """Reads an event stream, gives its data lines to `taker`, and says whether [DONE] came.
+
+    Ends early once the taker has an error, which is also where any status but 200 goes.
+    """
     status = (await reader.readline()).split(b" ", 2)
     if len(status) < 2 or status[1] != b"200":
-        stream.error = b" ".join(status).decode(errors="replace").strip() or "no answer"
-        return
+        taker.error = b" ".join(status).decode(errors="replace").strip() or "no answer"
+        return False
     while (line := await reader.readline()) not in (b"\r\n", b""):
         pass
     while line := await reader.readline():
         if not line.startswith(DATA):
             continue  # a chunk's length, a comment or a blank line
         if line.startswith(DATA + DONE):
-            return
-        _take_event(line, stream)
-        if stream.error:
-            return
-    # Some servers send no [DONE]; the usage comes last with all of them.
-    if not stream.tokens:
-        stream.error = "the stream ended early"
-
-
-def _take_event(line: bytes, stream: Stream) -> None:
-    """Notes when tokens came and how many there were; some servers send the usage with the end."""
-    if b'"error"' in line[:20]:
-        stream.error = line.decode(errors="replace")
-    elif b'"completion_tokens":' in line:
-        last = json.loads(line[len(DATA) :])
-        stream.tokens = last["usage"]["completion_tokens"]
-        stream.migrations = last.get("parley", {}).get("migrations", 0)
-    elif b'"content":"' in line or b'"text":"' in line:
-        stream.arrivals_s.append(time.perf_counter())
+            return True
+        taker.take(line)
+        if taker.error:
+            return False
+    return False
 
 
 class GrpcTarget:

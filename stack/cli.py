@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from stack.commands import (
+    chaos,
     clients,
     database,
     develop,
@@ -111,6 +112,7 @@ for module in (
     clients,
     database,
     develop,
+    chaos,
 ):
     module.add_to(app)
 

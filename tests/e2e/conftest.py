@@ -6,7 +6,6 @@ model that talks on and on, with room for few answers, so that long streams, ful
 can be had at will.
 """
 
-import dataclasses
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +13,11 @@ from pathlib import Path
 import openai
 import pytest
 
+from bench import stacks
 from bench.others import transformers_serve
-from stack import edge, starter, up
+from stack import starter, up
 from stack.home import Home
-from stack.plan import Plan, Remote
+from stack.plan import Remote
 from stack.up import Running
 
 SMALL_SEQUENCES_MAX = 64
@@ -94,18 +94,12 @@ def talkative(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
     """A stack with one replica that takes at most 64 answers at a time."""
+    bound = {"PARLEY_SERVING_QUEUE_SEQUENCES_MAX": str(SMALL_SEQUENCES_MAX)}
     home = Home(tmp_path_factory.mktemp("small"))
-
-    def plan() -> Plan:
-        planned = up.prepare(home, model_dir=talkative)
-        edge.write_config(planned)
-        replica = planned.program("serving-0")
-        bound = {"PARLEY_SERVING_QUEUE_SEQUENCES_MAX": str(SMALL_SEQUENCES_MAX)}
-        changed = dataclasses.replace(replica, environment={**replica.environment, **bound})
-        return planned.with_program(changed)
-
-    yield up.start_with(home, plan)
-    up.stop(home)
+    with stacks.serving(
+        home, talkative, change=lambda plan: stacks.told(plan, "serving-0", bound)
+    ) as running:
+        yield running
 
 
 def client_of(running: Running, **options: object) -> openai.OpenAI:

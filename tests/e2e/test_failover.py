@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
-import json
 import re
 import signal
 import time
@@ -15,9 +13,12 @@ import httpx
 import psutil
 import pytest
 
-from stack import edge, up
+from bench import stacks
+from bench.streams import HttpTarget
+from bench.transcripts import Transcript, fetch
 from stack.home import Home
 from stack.plan import Plan
+from stack.ports import LOOPBACK
 from stack.up import Running
 
 from .replica import ReplicaProbe
@@ -33,34 +34,18 @@ KINDS = {
 }
 
 
-@dataclass
-class Transcript:
-    """What one client was given."""
-
-    text: str = ""
-    usage: dict[str, int] | None = None
-    finish: str = ""
-    error: str = ""
-    done: bool = False
-    ids: set[str] = field(default_factory=set, compare=False)
-
-
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
     """A stack with two replicas, which do not wait long for their streams when they are to end."""
+
+    def impatient(plan: Plan) -> Plan:
+        for name in plan.replicas():
+            plan = stacks.told(plan, name, {"PARLEY_SERVING_DRAIN_S": "0.1"})
+        return plan
+
     home = Home(tmp_path_factory.mktemp("pair"))
-
-    def plan() -> Plan:
-        planned = up.prepare(home, 2, talkative)
-        edge.write_config(planned)
-        for name in planned.replicas():
-            replica = planned.program(name)
-            told = {**replica.environment, "PARLEY_SERVING_DRAIN_S": "0.1"}
-            planned = planned.with_program(dataclasses.replace(replica, environment=told))
-        return planned
-
-    yield up.start_with(home, plan)
-    up.stop(home)
+    with stacks.serving(home, talkative, replicas=2, change=impatient) as running:
+        yield running
 
 
 @pytest.fixture
@@ -111,49 +96,22 @@ def _striker(running: Running, part: str) -> Iterator[Striker]:
                     process.send_signal(signal.SIGCONT)
 
 
-async def _stream(
-    http: httpx.AsyncClient, number: int, begun: asyncio.Event, asked: dict
-) -> Transcript:
-    body = {
-        "model": MODEL, "prompt": [300 + number, 301, 302], "max_tokens": TOKENS, "stream": True,
-        "stream_options": {"include_usage": True}, **asked,
-    }  # fmt: skip
-    told = Transcript()
-    async with http.stream("POST", "/completions", json=body) as reply:
-        reply.raise_for_status()
-        async for line in reply.aiter_lines():
-            if line.startswith("data: "):
-                _take(told, line.removeprefix("data: "))
-                if told.text:
-                    begun.set()
-    return told
-
-
-def _take(told: Transcript, data: str) -> None:
-    if data == "[DONE]":
-        told.done = True
-        return
-    frame = json.loads(data)
-    told.error += frame.get("error", {}).get("message", "")
-    told.ids.add(frame.get("id", "error"))
-    told.usage = frame.get("usage") or told.usage
-    for choice in frame.get("choices", ()):
-        told.text += choice["text"]
-        told.finish += choice["finish_reason"] or ""
-
-
 async def _streams(
     running: Running, asked: dict, strike: Callable[[], object] | None = None
 ) -> list[Transcript]:
     """All streams at once; `strike` is called once one has begun, for engines are faster than the
     client: much later they would be done."""
-    headers = {"authorization": f"Bearer {running.api_key}"}
-    limits = httpx.Limits(max_connections=STREAMS)
+    target = HttpTarget(LOOPBACK, running.plan.ports.edge, running.api_key, MODEL)
     begun = asyncio.Event()
-    async with httpx.AsyncClient(
-        base_url=running.base_url, headers=headers, timeout=WAIT_S, limits=limits
-    ) as http, asyncio.TaskGroup() as group:  # fmt: skip
-        tasks = [group.create_task(_stream(http, n, begun, asked)) for n in range(STREAMS)]
+    bodies = (
+        {
+            "model": MODEL, "prompt": [300 + number, 301, 302], "max_tokens": TOKENS,
+            "stream": True, "stream_options": {"include_usage": True}, **asked,
+        }
+        for number in range(STREAMS)
+    )  # fmt: skip
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fetch(target, body, begun.set)) for body in bodies]
         if strike is not None:
             await asyncio.wait_for(begun.wait(), WAIT_S)
             strike()
@@ -186,6 +144,6 @@ async def test_no_stream_shows_a_lost_process(
     with _striker(whole_pair, part) as striker:
         found = await _streams(whole_pair, KINDS[kind], lambda: striker.strike(number))
     assert found == whole
-    assert all(one.done and len(one.ids) == 1 for one in found)
+    assert all(one.done and one.ids == 1 and not one.error for one in found)
     # A replica that is only ended may have finished its streams while it drained.
     assert _migrations(whole_pair) > before or number is signal.SIGTERM

@@ -1,0 +1,60 @@
+"""A report as tables for people."""
+
+from rich.table import Table
+
+from bench.chaos.checker import OfFault, Report
+
+NONE = "-"
+
+
+def summary_table(report: Report) -> Table:
+    """What was kept, and what was not."""
+    run = report.run
+    table = Table(
+        title=f"{run.replicas} replicas, {run.streams} streams, {run.seconds:g} s, seed {run.seed}",
+        show_header=False,
+    )
+    for name, value in (
+        ("streams, and tokens", f"{report.streams:,}, {report.tokens:,}"),
+        ("broken", str(report.broken)),
+        ("with a gap, a repeat, another answer", _three(report)),
+        ("cut by a fault that no server can hide", str(report.excused)),
+        ("migrations, in streams", f"{report.migrations} in {report.migrated}"),
+        ("migrations that a drain should have spared", str(report.unwanted)),
+        ("longest wait in a stream that migrated, ms p50 / p95 / p99 / max", str(report.stall)),
+        ("longest wait in any stream", str(report.stall_all)),
+        ("first token", str(report.first_token)),
+        ("all promises kept", "yes" if report.holds else "no"),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def faults_table(report: Report) -> Table:
+    """Each kind of fault."""
+    table = Table(title="By fault; seconds are the longest from the fault to what they name")
+    for name in (
+        "fault",
+        "times",
+        "migrations\nin streams",
+        "longest wait ms\np50 / p95 / p99 / max",
+        "first\nmigration",
+        "last that was\nonly silent",
+        "out of\nrotation",
+        "well after\nits end",
+    ):
+        table.add_column(name, justify="left" if name == "fault" else "right")
+    for one in report.faults:
+        table.add_row(*_row(one))
+    return table
+
+
+def _row(one: OfFault) -> tuple[str, ...]:
+    times = (one.noticed_s, one.silent_s, one.out_s, one.back_s)
+    seconds = (NONE if value is None else f"{value:.2f}" for value in times)
+    moved = f"{one.migrations} in {one.migrated}"
+    return one.fault, str(one.blows), moved, str(one.stall) if one.migrated else NONE, *seconds
+
+
+def _three(report: Report) -> str:
+    return f"{report.gaps}, {report.repeats}, {report.different}"
