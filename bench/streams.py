@@ -27,6 +27,9 @@ class Stream:
     tokens: int = 0
     error: str = ""
     migrations: int = 0
+    # What a refusal said.
+    status: int = 0
+    retry_after: str = ""
 
     @property
     def first_s(self) -> float:
@@ -108,6 +111,8 @@ async def _read_events(reader: asyncio.StreamReader, stream: Stream) -> None:
     status = (await reader.readline()).split(b" ", 2)
     if len(status) < 2 or status[1] != b"200":
         stream.error = b" ".join(status).decode(errors="replace").strip() or "no answer"
+        stream.status = int(status[1]) if len(status) > 1 and status[1].isdigit() else 0
+        await _read_hint(reader, stream)
         return
     while (line := await reader.readline()) not in (b"\r\n", b""):
         pass
@@ -122,6 +127,14 @@ async def _read_events(reader: asyncio.StreamReader, stream: Stream) -> None:
     # Some servers send no [DONE]; the usage comes last with all of them.
     if not stream.tokens:
         stream.error = "the stream ended early"
+
+
+async def _read_hint(reader: asyncio.StreamReader, stream: Stream) -> None:
+    """When to ask again, as a refusal's headers say it."""
+    while (line := await reader.readline()) not in (b"\r\n", b""):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"retry-after":
+            stream.retry_after = value.strip().decode(errors="replace")
 
 
 def _take_event(line: bytes, stream: Stream) -> None:

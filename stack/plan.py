@@ -18,6 +18,7 @@ DRAIN_S = 20.0
 STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
+REPLICA = "serving-"
 NO_TRACES: Mapping[str, str] = MappingProxyType({})
 # Waves. The first two and the last are empty where one folder is served.
 STORES, REGISTRY, SERVING, GATEWAY, EDGE, JOBS = range(6)
@@ -99,13 +100,27 @@ class Plan:
 
     def replicas(self) -> list[str]:
         """Names of the serving replicas."""
-        return [p.name for p in self.programs if p.name.startswith("serving-")]
+        return [p.name for p in self.programs if p.name.startswith(REPLICA)]
 
     def with_program(self, program: Program) -> Self:
         """The same plan with the program of that name replaced."""
         self.program(program.name)
         programs = tuple(program if p.name == program.name else p for p in self.programs)
         return dataclasses.replace(self, programs=programs)
+
+    def with_more(self, replicas: Sequence[Program]) -> Self:
+        """The same plan with more replicas, behind those that there are."""
+        last = self.programs.index(self.program(self.replicas()[-1]))
+        programs = (*self.programs[: last + 1], *replicas, *self.programs[last + 1 :])
+        return dataclasses.replace(self, programs=programs)
+
+    def without_last(self) -> Self:
+        """The same plan without its last replica and that one's port."""
+        gone = self.replicas()[-1]
+        programs = tuple(p for p in self.programs if p.name != gone)
+        metrics = self.ports.serving_metrics[:-1]
+        ports = dataclasses.replace(self.ports, serving_metrics=metrics)
+        return dataclasses.replace(self, programs=programs, ports=ports)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
@@ -153,6 +168,11 @@ def build(
     page = f"http://{LOOPBACK}:{ports.mlflow}/health"
     probes = (*edge.probes, Probe("http", page, key_file=str(home.api_key)))
     return plan.with_program(dataclasses.replace(edge, probes=probes))
+
+
+def replica(plan: Plan, index: int, memory_gib: float) -> Program:
+    """One more replica for `plan`, whose ports have one for it. `memory_gib` is its share."""
+    return _serving(plan.home, plan.ports, index, plan.model_dir, memory_gib)
 
 
 def _serving(

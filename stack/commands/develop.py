@@ -63,6 +63,9 @@ def bench(
         float,
         typer.Option(help="Only promotion under load, and each store away for so many seconds."),
     ] = 0,
+    overload: Annotated[
+        bool, typer.Option("--overload", help="Only more requests than it can answer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure the mesh against the same engine in process.
@@ -75,12 +78,15 @@ def bench(
       ./parley bench --streams 16 --transformers
       ./parley bench --faults --json
       ./parley bench --deployment 60
+      ./parley bench --overload
     """
     from bench import run
     from bench.run import Options
 
     if deployment:
         raise typer.Exit(run.deployment(Home.find(), outage_s=deployment, as_json=as_json))
+    if overload:
+        raise typer.Exit(run.overload(Home.find(), model_dir=model, as_json=as_json))
     chosen = Options(
         streams=_numbers(streams),
         rounds=rounds,
