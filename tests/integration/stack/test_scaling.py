@@ -1,6 +1,5 @@
 """Replicas that come and go under a real supervisord, with stand-in programs."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -51,7 +50,7 @@ def another(home, *arguments):
     """A call in another process, which is killed in its midst."""
     process = subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(home.path), *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
     )
     yield process
     process.send_signal(signal.SIGKILL)
