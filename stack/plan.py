@@ -14,11 +14,11 @@ from typing import Any, Literal, Self
 from stack.home import Home
 from stack.ports import LOOPBACK, Ports
 
+REPLICA = "serving-"  # and its number
 DRAIN_S = 20.0
 STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
-REPLICA = "serving-"
 NO_TRACES: Mapping[str, str] = MappingProxyType({})
 # Waves. The first two and the last are empty where one folder is served.
 STORES, REGISTRY, SERVING, GATEWAY, EDGE, JOBS = range(6)
@@ -170,11 +170,6 @@ def build(
     return plan.with_program(dataclasses.replace(edge, probes=probes))
 
 
-def replica(plan: Plan, index: int, memory_gib: float) -> Program:
-    """One more replica for `plan`, whose ports have one for it. `memory_gib` is its share."""
-    return _serving(plan.home, plan.ports, index, plan.model_dir, memory_gib)
-
-
 def _serving(
     home: Home, ports: Ports, index: int, model_dir: Path | None, memory_gib: float
 ) -> Program:
@@ -200,6 +195,11 @@ def _serving(
         ready_within_s=180,
         stop_within_s=DRAIN_S + STOP_MARGIN_S,
     )
+
+
+def replica(plan: Plan, index: int, memory_gib: float) -> Program:
+    """One more replica for `plan`, whose ports have one for it. `memory_gib` is its share."""
+    return _serving(plan.home, plan.ports, index, plan.model_dir, memory_gib)
 
 
 def _gateway(home: Home, ports: Ports, chat_dir: Path, traces: Mapping[str, str]) -> Program:
