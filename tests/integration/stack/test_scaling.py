@@ -73,6 +73,20 @@ def test_replicas_come_and_go_and_nothing_else_is_restarted(running):
     assert events(running).count("serving-2 stops") == 1
 
 
+def test_new_replicas_share_the_memory_that_is_for_engines(running):
+    """Each is told an equal share of all replicas', or of what is free where that is less."""
+    told = []
+
+    def make(plan, index, memory_gib):
+        told.append(memory_gib)
+        return one_more()(plan, index, memory_gib)
+
+    memory = psutil.virtual_memory()
+    scale(running, 3, make=make)
+    assert len(told) == 2
+    assert 0 < min(told) == max(told) <= memory.total * up.ENGINES_SHARE / 3 / 2**30
+
+
 def test_the_stack_stops_whole_after_it_was_scaled(running, nothing_left):
     """Also what came later is stopped, and before the first replica's callers it is not."""
     scale(running, 3, make=one_more())

@@ -1,9 +1,11 @@
 """The plan: what runs where, in which order."""
 
+import dataclasses
 import json
 
 import pytest
 
+from stack import plan
 from stack.plan import Plan, Program
 
 
@@ -45,3 +47,16 @@ def test_a_program_is_replaced_by_name(planned):
     assert changed.program("envoy") == planned.program("envoy")
     with pytest.raises(KeyError):
         planned.with_program(Program(name="unknown", wave=0, command=("/bin/true",)))
+
+
+def test_a_plan_grows_by_replicas_and_shrinks_again(planned):
+    """A new one is as those that there are, stands behind them, and goes first."""
+    ports = dataclasses.replace(planned.ports, serving_metrics=(18084, 18085, 18086))
+    roomy = dataclasses.replace(planned, ports=ports)
+    grown = roomy.with_more([plan.replica(roomy, 2, memory_gib=1)])
+    assert grown.replicas() == ["serving-0", "serving-1", "serving-2"]
+    assert [program.name for program in grown.waves()[0]] == grown.replicas()
+    told = grown.program("serving-2").environment
+    assert told["PARLEY_SERVING_METRICS_PORT"] == "18086"
+    assert told.keys() == grown.program("serving-0").environment.keys()
+    assert grown.without_last() == planned
