@@ -89,6 +89,25 @@ def prefix_caching(home: Home, model_dir: Path | None, *, rounds: int, as_json: 
     return int(any(found.different.values()))
 
 
+def overload(home: Home, *, model_dir: Path | None, as_json: bool) -> int:
+    """More than the mesh can do; 1 when an answer that was taken on failed."""
+    from bench import overload as bench
+
+    console = Console(stderr=True)
+    chosen = model_dir or _bench_model(home, console)
+    console.print(f"Overloading a mesh for {chosen.name}, in about three minutes")
+    with (
+        tempfile.TemporaryDirectory(prefix="parley-bench-") as scratch,
+        _mesh(Home(Path(scratch)), chosen) as running,
+    ):
+        found = asyncio.run(bench.measure(running, chosen.name))
+    if as_json:
+        print(json.dumps(found.to_json(), indent=2))
+    else:
+        Console().print(bench.table(found))
+    return int(any(level.failed for level in found.levels))
+
+
 def main(home: Home, options: Options, *, as_json: bool) -> int:
     """Runs everything and prints it; 1 when a request failed."""
     console = Console(stderr=True)

@@ -23,6 +23,9 @@ class Taker(Protocol):
     """What is told of a stream."""
 
     error: str
+    # What a refusal said.
+    status: int
+    retry_after: str
 
     def take(self, line: bytes) -> None:
         """Takes one data line."""
@@ -37,6 +40,9 @@ class Stream:
     tokens: int = 0
     error: str = ""
     migrations: int = 0
+    # What a refusal said.
+    status: int = 0
+    retry_after: str = ""
 
     @property
     def first_s(self) -> float:
@@ -139,6 +145,8 @@ async def read_events(reader: asyncio.StreamReader, taker: Taker) -> bool:
     status = (await reader.readline()).split(b" ", 2)
     if len(status) < 2 or status[1] != b"200":
         taker.error = b" ".join(status).decode(errors="replace").strip() or "no answer"
+        taker.status = int(status[1]) if len(status) > 1 and status[1].isdigit() else 0
+        taker.retry_after = await _read_hint(reader)
         return False
     while (line := await reader.readline()) not in (b"\r\n", b""):
         pass
@@ -151,6 +159,15 @@ async def read_events(reader: asyncio.StreamReader, taker: Taker) -> bool:
         if taker.error:
             return False
     return False
+
+
+async def _read_hint(reader: asyncio.StreamReader) -> str:
+    """When to ask again, as a refusal's headers say it; empty where they do not."""
+    while (line := await reader.readline()) not in (b"\r\n", b""):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"retry-after":
+            return value.strip().decode(errors="replace")
+    return ""
 
 
 class GrpcTarget:

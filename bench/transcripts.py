@@ -29,6 +29,8 @@ class Transcript:
     ids: int = 0
     usage: dict[str, int] | None = None
     error: str = ""
+    status: int = 0
+    retry_after: str = ""
     done: bool = False
     id: str = field(default="", compare=False)
     migrations: int = field(default=0, compare=False)

@@ -17,6 +17,9 @@ GENERATIONS_OPEN = Gauge("parley_gateway_generations_open", "Generations that ar
 DISCONNECTS = Counter(
     "parley_gateway_disconnects_total", "Clients that left before their answer ended.", ["phase"]
 )
+SLOW_READERS = Counter(
+    "parley_gateway_slow_readers_total", "Connections cut off since their readers took nothing."
+)
 RETRIES = Counter("parley_gateway_retries_total", "Generations asked for again after UNAVAILABLE.")
 MIGRATIONS = Counter(
     "parley_gateway_migrations_total",

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from gateway.app import create_app
+from gateway.sending import connections
 from gateway.settings import GatewaySettings
 from gateway.traces.opening import open_traces
 from services.rpc.channel import open_channel
@@ -72,7 +73,7 @@ async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
     async with open_channel(settings.mesh_address) as channel:
         config = uvicorn.Config(
             create_app(settings, channel, traces=traces, stopping=stopping),
-            http="httptools",
+            http=connections(settings.send_timeout_s),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -57,6 +57,9 @@ class GatewaySettings(BaseSettings):
     keepalive_s: float = Field(
         10, gt=0, le=60, description="Longest silence of a stream before a keep-alive comment."
     )
+    send_timeout_s: float = Field(
+        30, gt=0, le=3600, description="Longest wait for a reader who takes nothing of an answer."
+    )
     traces_address: str = Field(
         "", description="MLflow for spans of chats: unix:/path or an http URL; empty for none."
     )

@@ -43,6 +43,7 @@ Examples:
   ./parley jobs list               see what is being worked on
   ./parley logs gateway -f         follow a log
   ./parley doctor                  find what is wrong, and how to mend it
+  ./parley scale 3                 have three serving replicas
   ./parley down                    let answers end, then stop everything
 
 \b

@@ -186,7 +186,7 @@ class Home:
 
     @property
     def lock(self) -> Path:
-        """Held while the stack is started or stopped."""
+        """Held while the stack is started, changed or stopped."""
         return self.path / "lock"
 
     @property

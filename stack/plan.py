@@ -14,10 +14,12 @@ from typing import Any, Literal, Self
 from stack.home import Home
 from stack.ports import LOOPBACK, Ports
 
+REPLICA = "serving-"  # and its number
 DRAIN_S = 20.0
 STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
+REMOTE_SETTINGS = "PARLEY_SERVING_REMOTE_"
 MESH = "mesh"
 NO_TRACES: Mapping[str, str] = MappingProxyType({})
 # Waves. The first two and the last are empty where one folder is served.
@@ -91,7 +93,7 @@ class Remote:
             "MODEL": self.model,
             "KIND": self.kind,
         }
-        return {f"PARLEY_SERVING_REMOTE_{name}": value for name, value in told.items() if value}
+        return {f"{REMOTE_SETTINGS}{name}": value for name, value in told.items() if value}
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,27 @@ class Plan:
 
     def replicas(self) -> list[str]:
         """Names of the serving replicas."""
-        return [p.name for p in self.programs if p.name.startswith("serving-")]
+        return [p.name for p in self.programs if p.name.startswith(REPLICA)]
 
     def with_program(self, program: Program) -> Self:
         """The same plan with the program of that name replaced."""
         self.program(program.name)
         programs = tuple(program if p.name == program.name else p for p in self.programs)
         return dataclasses.replace(self, programs=programs)
+
+    def with_more(self, replicas: Sequence[Program]) -> Self:
+        """The same plan with more replicas, behind those that there are."""
+        last = self.programs.index(self.program(self.replicas()[-1]))
+        programs = (*self.programs[: last + 1], *replicas, *self.programs[last + 1 :])
+        return dataclasses.replace(self, programs=programs)
+
+    def without_last(self) -> Self:
+        """The same plan without its last replica and that one's port."""
+        gone = self.replicas()[-1]
+        programs = tuple(p for p in self.programs if p.name != gone)
+        metrics = self.ports.serving_metrics[:-1]
+        ports = dataclasses.replace(self.ports, serving_metrics=metrics)
+        return dataclasses.replace(self, programs=programs, ports=ports)
 
     def to_json(self) -> dict[str, Any]:
         """The plan as JSON values."""
@@ -174,7 +190,7 @@ def build(
     share_gib = memory_gib / replicas
     serving = [_serving(home, ports, index, model_dir, share_gib) for index in range(replicas)]
     if remote:
-        serving = [_before(program, remote) for program in serving]
+        serving = [_before(program, remote.environment()) for program in serving]
     gateway = _gateway(home, ports, chat_dir, traces)
     edge = _envoy(home, ports, envoy)
     mesh = _mesh(home, ports, {program.name for program in backing})
@@ -237,8 +253,9 @@ def _serving(
     )
 
 
-def _before(program: Program, remote: Remote) -> Program:
-    """The replica in front of another server, in place of whatever it was to serve."""
+def _before(program: Program, told: Mapping[str, str]) -> Program:
+    """The replica in front of another server, in place of whatever it was to serve; `told` says
+    which server."""
     sources = ("REGISTRY_ADDRESS", "CACHE_DIR", "MEMORY_GIB")
     kept = {
         name: value
@@ -248,9 +265,20 @@ def _before(program: Program, remote: Remote) -> Program:
     address = program.probes[0].target
     return dataclasses.replace(
         program,
-        environment=kept | remote.environment(),
+        environment={**kept, **told},
         probes=(Probe("grpc", address, waiting="waiting for the server behind it"),),
     )
+
+
+def replica(plan: Plan, index: int, memory_gib: float) -> Program:
+    """One more replica for `plan`, whose ports have one for it, of the same source as the others.
+
+    `memory_gib` is its share.
+    """
+    made = _serving(plan.home, plan.ports, index, plan.model_dir, memory_gib)
+    first = plan.program(plan.replicas()[0]).environment
+    told = {name: value for name, value in first.items() if name.startswith(REMOTE_SETTINGS)}
+    return _before(made, told) if told else made
 
 
 def _gateway(home: Home, ports: Ports, chat_dir: Path, traces: Mapping[str, str]) -> Program:

@@ -1,4 +1,4 @@
-"""What runs here, as written to stack.json: read by every command, written by `up` alone."""
+"""What runs here, as written to stack.json: read by every command, written by `up` and `scale`."""
 
 import json
 from dataclasses import dataclass

@@ -45,7 +45,9 @@ def look(plan: Plan) -> list[Service]:
     """Every service of `plan`. Raises OSError when supervisord does not answer."""
     processes = Supervisor(plan.home).processes()
     starts = _starts(plan.home)
-    return [_look(program, processes[program.name], starts) for program in plan.programs]
+    # A replica that has just been taken away may be in the plan still.
+    found = [program for program in plan.programs if program.name in processes]
+    return [_look(program, processes[program.name], starts) for program in found]
 
 
 def _look(program: Program, process: Process, starts: dict[str, int]) -> Service:

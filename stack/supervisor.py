@@ -92,6 +92,33 @@ class Supervisor:
             if "NOT_RUNNING" not in fault.faultString:
                 raise StackError(f"{name} could not be stopped: {fault.faultString}.") from None
 
+    def reread(self) -> None:
+        """Has it read its configuration again. No program is started, stopped or changed by that.
+
+        Raises StackError with its words when it cannot.
+        """
+        try:
+            self._call("reloadConfig")
+        except xmlrpc.client.Fault as fault:
+            words = f"supervisord cannot read its configuration: {fault.faultString}."
+            raise StackError(words) from None
+
+    def add(self, name: str) -> None:
+        """Takes a program of the configuration in, stopped. One that it has is left alone."""
+        try:
+            self._call("addProcessGroup", name)
+        except xmlrpc.client.Fault as fault:
+            if "ALREADY_ADDED" not in fault.faultString:
+                raise StackError(f"{name} could not be added: {fault.faultString}.") from None
+
+    def remove(self, name: str) -> None:
+        """Forgets a program that has ended. One that it does not have is left alone."""
+        try:
+            self._call("removeProcessGroup", name)
+        except xmlrpc.client.Fault as fault:
+            if "BAD_NAME" not in fault.faultString:
+                raise StackError(f"{name} could not be removed: {fault.faultString}.") from None
+
     def shutdown(self) -> None:
         """Asks supervisord itself to end; programs that still run are stopped by it."""
         try:

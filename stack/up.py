@@ -262,10 +262,10 @@ def holding(home: Home, progress: Narrator) -> Iterator[None]:
     home.lock.touch(mode=0o600)
     with home.lock.open("a") as file:
         if not _try_lock(file.fileno()):
-            progress.note("Another up or down is under way here; waiting for it.")
+            progress.note("Another up, down or scale is under way here; waiting for it.")
         while not _try_lock(file.fileno()):
             if time.monotonic() > deadline:
-                raise StackError("Another up or down has held on for ten minutes.")
+                raise StackError("Another up, down or scale has held on for ten minutes.")
             time.sleep(POLL_S)
         yield
 

@@ -98,7 +98,7 @@ class Generations:
         choices = self._choices(ask, tokens_max, mailbox)
         ended = self._ended_before(ask, tokens_max, choices[0])
         if not ended:
-            self._enter(choices, len(ask.prompt_ids) + tokens_max)
+            self._enter(choices, len(ask.prompt_ids) + tokens_max, resumed=bool(ask.resume_ids))
         try:
             yield Started(
                 len(ask.prompt_ids),
@@ -139,8 +139,9 @@ class Generations:
             if choice.ticket is None or not choice.ticket.left:
                 self._lose(choice, _unloaded())
 
-    def _enter(self, choices: list[_Choice], cost: int) -> None:
-        tickets = self._admission.enter([(cost, self._starter(choice)) for choice in choices])
+    def _enter(self, choices: list[_Choice], cost: int, *, resumed: bool) -> None:
+        costs = [(cost, self._starter(choice)) for choice in choices]
+        tickets = self._admission.enter(costs, resumed=resumed)
         for choice, ticket in zip(choices, tickets, strict=True):
             choice.ticket = ticket
             self._live[choice.sequence.id] = choice
@@ -254,6 +255,8 @@ class Generations:
         """Gives back what a choice holds. Safe to repeat."""
         if self._live.pop(choice.sequence.id, None) is not None:
             self._engine.cancel(choice.sequence.id)
+            if choice.started_s is not None:
+                self._admission.ended(choice.tokens)
             if not choice.done:
                 self._metrics.cancelled()
         if choice.ticket is not None:

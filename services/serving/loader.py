@@ -52,7 +52,10 @@ class EngineLoader:
             load_timeout_s=settings.load_timeout_s,
         )
         limits = Limits(
-            settings.sequences_max, settings.queue_sequences_max, settings.queue_tokens_max
+            settings.sequences_max,
+            settings.queue_sequences_max,
+            settings.queue_tokens_max,
+            settings.queue_wait_s_max,
         )
         return Loaded(version, model, prompts, engine, limits, self.measure(model.folder))
 

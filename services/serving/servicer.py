@@ -65,6 +65,9 @@ class Servicer(pb_grpc.ModelServingServicer):
                 reason="ENGINE_DIED",
                 retry_after_s=5,
             )
+        if not request.resume_token_ids:
+            # Before the prompt is read, which costs most where it is wanted least.
+            loaded.admission.check(request.choices or 1)
         with loaded.hold():
             ask = await self._read(request, loaded)
             async with aclosing(loaded.generations.generate(ask)) as events:

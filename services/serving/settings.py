@@ -68,6 +68,9 @@ class Settings(ServerSettings):
     queue_tokens_max: int = Field(
         262_144, ge=1, description="Most prompt and answer tokens promised at a time."
     )
+    queue_wait_s_max: float = Field(
+        5, gt=0, le=3600, description="Longest wait for the engine that a request is taken on for."
+    )
     batch_tokens_max: int = Field(
         512, ge=16, description="Most tokens in one engine step; long prompts are split."
     )

@@ -67,6 +67,9 @@ def bench(
         bool,
         typer.Option("--prefix-caching", help="Only conversations, with and without kept prompts."),
     ] = False,
+    overload: Annotated[
+        bool, typer.Option("--overload", help="Only more requests than it can answer.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Measure the mesh against the same engine in process.
@@ -80,6 +83,7 @@ def bench(
       ./parley bench --faults --json
       ./parley bench --deployment 60
       ./parley bench --prefix-caching --model ~/.local/state/parley/models/parley-starter
+      ./parley bench --overload
     """
     from bench import run
     from bench.run import Options
@@ -88,6 +92,8 @@ def bench(
         raise typer.Exit(run.deployment(Home.find(), outage_s=deployment, as_json=as_json))
     if prefix_caching:
         raise typer.Exit(run.prefix_caching(Home.find(), model, rounds=rounds, as_json=as_json))
+    if overload:
+        raise typer.Exit(run.overload(Home.find(), model_dir=model, as_json=as_json))
     chosen = Options(
         streams=_numbers(streams),
         rounds=rounds,

@@ -1,4 +1,4 @@
-"""`up` and `down`: the life of the stack."""
+"""`up`, `scale` and `down`: the life of the stack."""
 
 from contextlib import closing
 from enum import StrEnum
@@ -7,12 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from stack import logs, ports, up
+from stack import logs, ports, scaling, up
 from stack.commands.options import AsJson
 from stack.errors import Exit, StackError
 from stack.home import Home
 from stack.plan import REPLICAS_MAX, Remote
 from stack.progress import Narrator, Silent
+from stack.scaling import Scaled
 from stack.up import Running
 from stack.words import Teller, out, print_json, talk, tilde
 
@@ -28,6 +29,7 @@ class Without(StrEnum):
 def add_to(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command("up")(start)
+    app.command("scale")(scale)
     app.command("down")(stop)
 
 
@@ -97,6 +99,37 @@ def start(
         _stay(running)
 
 
+def scale(
+    replicas: Annotated[
+        int, typer.Argument(min=1, max=REPLICAS_MAX, help="How many serving replicas shall run.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Add serving replicas while Parley runs, or take some away.
+
+    Nothing else is restarted. New ones take traffic once they are ready; those that go end their
+    answers first. Interrupted, it can be run again.
+
+    \b
+    Examples:
+      ./parley scale 3
+      ./parley scale 1
+    """
+    with closing(Silent() if as_json else Teller()) as teller:
+        scaled = scaling.scale(Home.find(), replicas, teller)
+    if as_json:
+        print_json(
+            {
+                "replicas": scaled.plan.replicas(),
+                "added": list(scaled.added),
+                "removed": list(scaled.removed),
+                "memory_gib": scaled.memory_gib,
+            }
+        )
+    else:
+        _tell_scaled(scaled)
+
+
 def stop(as_json: AsJson = False) -> None:
     """Let running answers end, then stop everything.
 
@@ -152,6 +185,24 @@ def _start(
         )
 
 
+def _tell_scaled(scaled: Scaled) -> None:
+    count = _replicas(len(scaled.plan.replicas()))
+    if not scaled.added and not scaled.removed:
+        talk.print(f"Parley runs with {count} already.")
+        return
+    talk.print(f"Parley runs with {count} now.")
+    if scaled.added and scaled.memory_gib:
+        share_gib = scaled.memory_gib[scaled.added[-1]]
+        talk.print(
+            f"A new one's engines may take {share_gib:.1f} GiB; the others keep their bound until "
+            "Parley is started again."
+        )
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'s' if count > 1 else ''}"
+
+
 def _refuse_change(
     running: Running, replicas: int | None, port: int | None, remote: Remote | None
 ) -> None:
@@ -166,10 +217,12 @@ def _refuse_change(
     if remote is not None and not remote.environment().items() <= first.environment.items():
         asked.append(f"--remote {remote.url}")
     if asked:
-        count = f"{have} replica{'s' if have > 1 else ''}"
+        by = f"./parley down && ./parley up {' '.join(asked)}"
+        if port in (None, running.plan.ports.edge):
+            by = f"./parley scale {replicas}"
         raise StackError(
-            f"Parley runs already, with {count} at port {running.plan.ports.edge}.",
-            mend=f"Change it with: ./parley down && ./parley up {' '.join(asked)}",
+            f"Parley runs already, with {_replicas(have)} at port {running.plan.ports.edge}.",
+            mend=f"Change it with: {by}",
         )
 
 

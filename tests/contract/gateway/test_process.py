@@ -124,6 +124,31 @@ async def test_watch_of_a_job_does_not_hold_the_drain_up(tmp_path: Path) -> None
     await replica.grpc.stop(None)
 
 
+async def test_reader_that_takes_nothing_is_cut_off(tmp_path: Path) -> None:
+    """Its call ends, and those who read are answered."""
+    settings, serving = make_settings(tmp_path, send_timeout_s=0.5), fake.FakeServing()
+    replica = await fake.start(settings.mesh_address, serving)
+    async with _process(_environment(settings)) as process, _client(settings) as http:
+        await _until_listening(process)
+        # More than sockets' buffers and gRPC's windows take in for a reader who does not read.
+        serving.script.tokens = [b"x" * (1 << 15)] * 900
+        body = {"model": fake.MODEL, "messages": MESSAGES, "stream": True}
+        async with http.stream("POST", "/v1/chat/completions", json=body) as slow:
+            pieces = slow.aiter_raw()
+            await anext(pieces)
+            async with asyncio.timeout(20):
+                assert b"reader too slow" in await process.stdout.readline()
+            assert serving.seen.sent < 900
+            serving.script.tokens = fake.HELLO
+            async with http.stream("POST", "/v1/chat/completions", json=body) as quick:
+                lines = [line async for line in quick.aiter_lines() if line]
+            assert lines[-1] == "data: [DONE]"
+            with pytest.raises(httpx.TransportError):
+                while True:
+                    await anext(pieces)
+    await replica.grpc.stop(None)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

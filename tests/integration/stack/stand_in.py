@@ -1,8 +1,9 @@
 """A stand-in for a service: it answers HTTP on a unix socket and writes down its own life.
 
-    python stand_in.py NAME SOCKET EVENTS [dies | never_ready | deaf]
+    python stand_in.py NAME SOCKET EVENTS [dies | never_ready | when_told | deaf]
 
-`dies` ends at once with words, `never_ready` never answers 200, `deaf` takes no SIGTERM.
+`dies` ends at once with words, `never_ready` never answers 200, `when_told` once there is
+a file "told" beside EVENTS, `deaf` takes no SIGTERM.
 """
 
 import os
@@ -24,8 +25,10 @@ def main(name: str, socket: str, events: str, manner: str = "") -> None:
         """Answers every GET."""
 
         def do_GET(self) -> None:
-            """200, or 503 while never ready."""
-            self.send_response(503 if manner == "never_ready" else 200)
+            """200, or 503 while it is not ready."""
+            told = manner == "when_told" and Path(events).with_name("told").exists()
+            ready = told or manner not in ("never_ready", "when_told")
+            self.send_response(200 if ready else 503)
             self.send_header("content-length", "0")
             self.end_headers()
 

@@ -78,10 +78,29 @@ def test_a_second_up_shows_where_everything_is_and_changes_nothing(parley):
 
 
 def test_up_with_other_wishes_says_how_to_change_a_running_stack(parley):
-    """A running stack is not changed in passing."""
+    """A running stack is not changed in passing; replicas alone can be changed as it runs."""
     run = parley("up", "--replicas", "2")
     assert run.returncode == Exit.FAILED
-    assert "./parley down && ./parley up --replicas 2" in run.stderr
+    assert "./parley scale 2" in run.stderr
+    run = parley("up", "--replicas", "2", "--port", "9")
+    assert "./parley down && ./parley up --replicas 2 --port 9" in run.stderr
+
+
+def test_scaling_to_as_many_as_there_are_changes_nothing(parley, busy):
+    """And says so, to people and to programs."""
+    before = busy.record.read_text()
+    assert "Parley runs with 1 replica already." in parley("scale", "1").stderr
+    told = json.loads(parley("scale", "1", "--json").stdout)
+    assert told == {"replicas": ["serving-0"], "added": [], "removed": [], "memory_gib": {}}
+    assert busy.record.read_text() == before
+
+
+@pytest.mark.parametrize("count", ["0", "17", "-1", "many"])
+def test_a_count_that_cannot_be_is_wrong_usage(parley, count):
+    """It is named."""
+    run = parley("scale", "--", count)
+    assert run.returncode == Exit.USAGE
+    assert count in run.stderr
 
 
 def test_up_refuses_a_loosened_state_folder(parley, busy):
@@ -108,7 +127,7 @@ def test_no_log_outside_the_logs_folder_is_shown(parley, busy):
     assert "hidden" not in parley("logs", "../secret").stdout
 
 
-@pytest.mark.parametrize("command", ["status", "token", "chat", "lineage x"])
+@pytest.mark.parametrize("command", ["status", "token", "chat", "lineage x", "scale 2"])
 def test_commands_without_a_running_stack_end_with_3(idle, command):
     """And say how to start one."""
     run = idle(*command.split())
@@ -141,6 +160,7 @@ def test_a_mistyped_command_is_corrected(idle):
     "command",
     [
         "up",
+        "scale",
         "down",
         "status",
         "logs",

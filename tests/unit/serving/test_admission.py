@@ -200,3 +200,20 @@ class AnySequence(RuleBasedStateMachine):
 
 
 TestAnySequence = AnySequence.TestCase
+
+
+def test_an_answer_that_was_begun_elsewhere_waits_however_long():
+    """Its caller has half of it; a new one is told to come back."""
+    admission = Admission(Limits(1, 100, 1000, wait_s_max=1))
+    admission.open()
+    (first,) = admission.enter([(10, lambda: None)])
+    for _ in range(2):
+        admission.observe(tokens=10, seconds=1)
+    admission.ended(tokens=20)
+    with pytest.raises(ResourceExhausted):
+        admission.enter([(10, lambda: None)])
+    with pytest.raises(ResourceExhausted):
+        admission.check(1)
+    assert admission.enter([(10, lambda: None)], resumed=True)
+    admission.leave(first)
+    assert admission.running == 1

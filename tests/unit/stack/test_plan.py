@@ -1,5 +1,6 @@
 """The plan: what runs where, in which order."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -68,3 +69,16 @@ def test_a_replica_before_another_server_has_no_other_source(planned):
         assert "PARLEY_SERVING_REGISTRY_ADDRESS" not in environment
         assert environment["PARLEY_SERVING_REMOTE_KEY_FILE"] == "/keys/one"
         assert "PARLEY_SERVING_REMOTE_KIND" not in environment
+
+
+def test_a_plan_grows_by_replicas_and_shrinks_again(planned):
+    """A new one is as those that there are, stands behind them, and goes first."""
+    ports = dataclasses.replace(planned.ports, serving_metrics=(18084, 18085, 18086))
+    roomy = dataclasses.replace(planned, ports=ports)
+    grown = roomy.with_more([plan.replica(roomy, 2, memory_gib=1)])
+    assert grown.replicas() == ["serving-0", "serving-1", "serving-2"]
+    assert [program.name for program in grown.waves()[0]][-3:] == grown.replicas()
+    told = grown.program("serving-2").environment
+    assert told["PARLEY_SERVING_METRICS_PORT"] == "18086"
+    assert told.keys() == grown.program("serving-0").environment.keys()
+    assert grown.without_last() == planned
