@@ -75,7 +75,7 @@ def test_no_secret_is_in_arguments_or_environments(home, installed):
 
 
 def test_settings_are_for_loopback_and_two_cores(home, installed):
-    """No examples, no log servers, no report of the use, and a user who may only run DAGs."""
+    """No examples, no log servers, no report of the use, and a user who has no right by role."""
     plan(home)
     told = airflow_cfg.settings(home, PORTS, "postgresql+psycopg://h/100%25")
     assert told["api"]["host"] == "127.0.0.1"
@@ -83,7 +83,8 @@ def test_settings_are_for_loopback_and_two_cores(home, installed):
     assert told["core"]["parallelism"] == 2
     assert told["database"]["sql_alchemy_conn"] == "postgresql+psycopg://h/100%%25"
     assert told["usage_data_collection"]["enabled"] is False
-    assert airflow_users.ROLES == {"admin": "admin", "parley-jobs": "user"}
+    assert airflow_users.ROLES == {"admin": "admin", "parley-jobs": "viewer"}
+    assert told["core"]["auth_manager"] == "stack.jobs.airflow_auth.ParleyAuthManager"
 
 
 def test_tasks_are_told_where_everything_is(home, installed):
