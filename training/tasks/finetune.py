@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.data.files import load_rows, write_rows
-from training.data.store import DATASETS, open_store
+from training.data.files import load_rows
 from training.errors import JobFailure
 from training.lessons import Lessons, plan
 from training.tasks import measuring
 from training.tasks.bases import bring, resolve_base
-from training.tasks.data import bring_dataset
+from training.tasks.data import bring_dataset, keep_held_out
 from training.tasks.registry import ensure_policy, import_folder, open_registry, promote
 from training.tasks.task import Json, Task, run
 from training.tracking.tracker import Tracker, open_tracker
@@ -54,10 +53,7 @@ def _prepare(task: Task) -> Json:
     task.progress(0.0, "Reading the data")
     path, data = bring_dataset(task, task.conf["dataset"])
     lessons = plan(load_rows(path), bool(task.conf.get("verbatim")))
-    held_path = task.folder / "held-out"
-    digest = write_rows(lessons.held_out, held_path)
-    store = open_store(task.settings)
-    store.put(DATASETS + digest, held_path)
+    digest = keep_held_out(task, lessons.held_out)
     task.progress(0.5, "Fetching the base")
     champion = registry.champion_of(task.conf["model"])
     base = resolve_base(task, registry, champion)
@@ -159,7 +155,7 @@ def _tune(
 
 def _evaluate(task: Task, prepared: Json, trained: Json) -> Json:
     candidate = task.folder / trained["folder"]
-    others = measuring.others(task, prepared["champion"], prepared["base"])
+    others = measuring.others(task, task.conf["model"], prepared["champion"], prepared["base"])
     tracker = _tracker(task, prepared, {})
     tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
     evaluated = measuring.measure_all(
