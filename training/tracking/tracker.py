@@ -3,6 +3,7 @@
 No call fails, and none takes long: see training.tracking.sink.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -46,8 +47,9 @@ class Tracker:
         self, has_ended: bool = False, is_failed: bool = False, within_s: float = CLOSE_S
     ) -> None:
         """Lets what waits be told, for a while. `has_ended`: the job writes no more to its run."""
+        end_s = time.monotonic() + within_s
         for outlet in self._outlets.values():
-            outlet.close(has_ended, is_failed, within_s)
+            outlet.close(has_ended, is_failed, max(0.0, end_s - time.monotonic()))
 
     def _run_id(self, name: str) -> str:
         outlet = self._outlets.get(name)

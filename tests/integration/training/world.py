@@ -59,6 +59,8 @@ class World:
     registry: Registry = field(default_factory=Registry)
     jobs: FakeJobs = field(default_factory=FakeJobs)
     more: dict[str, str] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
+    """What each command of a job is run by, a mount namespace for example."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -109,7 +111,7 @@ class World:
     ) -> subprocess.Popen[str]:
         """Runs a job's tasks in a process of their own."""
         return subprocess.Popen(
-            [sys.executable, "-m", module, kind, json.dumps(conf), "--id", job_id],
+            [*self.before, sys.executable, "-m", module, kind, json.dumps(conf), "--id", job_id],
             cwd=ROOT,
             env=self.settings,
             stdin=subprocess.DEVNULL,

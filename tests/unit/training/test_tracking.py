@@ -1,6 +1,7 @@
 """Claims about telling places that keep runs, which may be slow, broken or away."""
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ class Kept:
         self.told: list[tuple[int, dict[str, float]]] = []
         self.closed: list[tuple[bool, bool]] = []
         self.fails, self.gate = fails, gate
+        self.abandoned = 0
 
     def open(self, start: RunStart) -> str:
         if self.gate:
@@ -34,6 +36,9 @@ class Kept:
     def close(self, has_ended: bool, is_failed: bool) -> None:
         self.closed.append((has_ended, is_failed))
 
+    def abandon(self) -> None:
+        self.abandoned += 1
+
 
 def test_what_is_told_arrives_in_order() -> None:
     """The run is opened first, and closed last."""
@@ -45,17 +50,22 @@ def test_what_is_told_arrives_in_order() -> None:
     outlet.close(has_ended=True, is_failed=False, within_s=WAIT_S)
     assert [step for step, _ in kept.told] == list(range(20))
     assert kept.closed == [(True, False)]
+    assert kept.abandoned == 0
 
 
 def test_a_place_that_hangs_holds_nobody_up(capsys: pytest.CaptureFixture[str]) -> None:
     """More than the queue holds is dropped, with one warning; ids and ends are not waited for."""
     gate = threading.Event()
-    outlet = Outlet("Place", lambda: Kept(gate=gate), START)
+    kept = Kept(gate=gate)
+    outlet = Outlet("Place", lambda: kept, START)
     for step in range(3 * module.WAITING_MAX):
         outlet.tell(lambda sink, step=step: sink.log_metrics(step, {}))
     assert outlet.run_id(0.01) == ""
-    outlet.close(False, False, within_s=0.05)
+    began_s = time.monotonic()
+    outlet.close(False, False, within_s=WAIT_S)
+    assert time.monotonic() - began_s < WAIT_S / 2
     assert capsys.readouterr().err.count("too slow") == 1
+    assert kept.abandoned == 1
     gate.set()
 
 
@@ -67,6 +77,7 @@ def test_a_place_that_fails_is_given_up(capsys: pytest.CaptureFixture[str]) -> N
         outlet.tell(lambda sink, step=step: sink.log_metrics(step, {}))
     outlet.close(False, False, within_s=WAIT_S)
     assert capsys.readouterr().err.count("cannot be told: OSError: the disk is full") == 1
+    assert kept.abandoned == 1
 
 
 def test_a_place_that_is_away_gives_no_run() -> None:
