@@ -51,7 +51,8 @@ def start(
     """Start everything, and show where it is.
 
     The first time it makes the starter model, in less than two minutes. When Parley runs already,
-    nothing changes, and a new address of the chat page is shown.
+    nothing changes, and a new address of the chat page is shown; what cannot be had without a
+    change is refused.
 
     \b
     Examples:
@@ -62,12 +63,13 @@ def start(
     """
     home = Home.find()
     home.prepare()
+    jobs = Without.JOBS not in (without or ())
     running = up.find(home)
     if running:
-        _refuse_change(running, replicas, port)
+        _refuse_change(running, replicas, port, jobs)
     else:
         teller = Silent() if as_json else Teller()
-        running = _start(home, replicas or 1, port, Without.JOBS not in (without or ()), teller)
+        running = _start(home, replicas or 1, port, jobs, teller)
     if as_json:
         print_json(describe(running))
     else:
@@ -116,8 +118,11 @@ def _start(home: Home, replicas: int, port: int | None, jobs: bool, teller: Narr
         return up.start(home, replicas=replicas, ports=picked, jobs=jobs, progress=teller)
 
 
-def _refuse_change(running: Running, replicas: int | None, port: int | None) -> None:
+def _refuse_change(
+    running: Running, replicas: int | None, port: int | None, jobs: bool = True
+) -> None:
     """A running stack is never changed in passing."""
+    _refuse_other_jobs(running, jobs)
     have = len(running.plan.replicas())
     asked = []
     if replicas not in (None, have):
@@ -130,6 +135,32 @@ def _refuse_change(running: Running, replicas: int | None, port: int | None) -> 
             f"Parley runs already, with {count} at port {running.plan.ports.edge}.",
             mend=f"Change it with: ./parley down && ./parley up {' '.join(asked)}",
         )
+
+
+def _refuse_other_jobs(running: Running, jobs: bool) -> None:
+    """Airflow comes and goes with the whole stack."""
+    has = bool(running.airflow_url)
+    if has and not jobs:
+        raise StackError(
+            "Parley runs already, with jobs.",
+            mend="Leave them out with: ./parley down && ./parley up --without jobs",
+        )
+    if jobs and not has and _could_have_jobs(running):
+        raise StackError(
+            "Parley runs already, without jobs.",
+            mend="Have them with: ./parley down && ./parley up\n"
+            "Or leave it as it is: ./parley up --without jobs",
+        )
+
+
+def _could_have_jobs(running: Running) -> bool:
+    """Whether it was asked to do without them: a PostgreSQL of the user's may have no room."""
+    if running.plan.model_dir:
+        return False
+    from stack.stores import own  # it brings packages that few commands wait for
+
+    mine = own.read(running.plan.home)
+    return mine.postgres is None or bool(mine.postgres.uri_airflow)
 
 
 def _show(running: Running) -> None:

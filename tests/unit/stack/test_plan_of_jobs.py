@@ -40,6 +40,19 @@ def test_airflow_comes_behind_the_rest_and_is_not_waited_for(home, installed):
     assert found["jobs"].awaited
 
 
+def test_each_part_of_airflow_is_asked_for(home, installed):
+    """By the API server's health, which knows the others by their heartbeats."""
+    found = plan(home)
+    asked = {name: found[name].probes for name in airflow.NAMES}
+    assert {name: [probe.part for probe in probes] for name, probes in asked.items()} == {
+        "airflow-api": [""],
+        "airflow-scheduler": ["scheduler"],
+        "airflow-processor": ["dag_processor"],
+        "airflow-triggerer": ["triggerer"],
+    }
+    assert len({probe.target for probes in asked.values() for probe in probes}) == 1
+
+
 def test_without_airflow_there_is_still_feedback(home):
     """The service runs, and is told of no Airflow."""
     found = plan(home, with_airflow=False)
