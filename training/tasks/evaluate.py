@@ -70,11 +70,11 @@ def _evaluate(task: Task, prepared: Json) -> Json:
     champion = prepared["champion"] if prepared["champion"] != version["number"] else 0
     others = measuring.others(task, task.conf["model"], champion, None)
     params = {"version": version["number"]}
-    tracker = open_tracker(task.settings, task.job["id"], task.conf["model"], params)
-    tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
-    evaluated = measuring.measure_all(
-        task, bring(task, version), others, prepared["evaluation_digest"], tracker
-    )
+    with open_tracker(task.settings, task.job["id"], task.conf["model"], params) as tracker:
+        tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
+        evaluated = measuring.measure_all(
+            task, bring(task, version), others, prepared["evaluation_digest"], tracker
+        )
     measuring.tell_registry(task, version, prepared["evaluation_digest"], evaluated["metrics"])
     runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
     tracker.close(has_ended=True)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from training.data.files import load_rows
-from training.errors import JobFailure
 from training.lessons import Lessons, plan
 from training.tasks import measuring
 from training.tasks.bases import bring, resolve_base
@@ -101,19 +100,12 @@ def _train(task: Task, prepared: Json) -> Json:
         learning_rate=float(task.conf.get("learning_rate") or 0.0),
         seed=int(task.conf.get("seed") or 0),
     )
-    tracker = _tracker(task, prepared, asdict(recipe))
-    tracker.dataset(prepared["dataset"]["digest"], prepared["dataset"]["uri"], "training")
-    try:
+    with _tracker(task, prepared, asdict(recipe)) as tracker:
+        tracker.dataset(prepared["dataset"]["digest"], prepared["dataset"]["uri"], "training")
         folder = _tune(
             task, base, lessons, recipe, tracker, is_starter(base, task.settings.starter)
         )
         runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
-    except JobFailure:
-        tracker.close(has_ended=True, is_failed=True)
-        raise
-    except BaseException:
-        tracker.close(within_s=1.0)
-        raise
     tracker.close()
     task.reporter.result(**runs, **_data(prepared))
     return {"folder": folder.name, **runs}
@@ -156,11 +148,11 @@ def _tune(
 def _evaluate(task: Task, prepared: Json, trained: Json) -> Json:
     candidate = task.folder / trained["folder"]
     others = measuring.others(task, task.conf["model"], prepared["champion"], prepared["base"])
-    tracker = _tracker(task, prepared, {})
-    tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
-    evaluated = measuring.measure_all(
-        task, candidate, others, prepared["evaluation_digest"], tracker
-    )
+    with _tracker(task, prepared, {}) as tracker:
+        tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
+        evaluated = measuring.measure_all(
+            task, candidate, others, prepared["evaluation_digest"], tracker
+        )
     runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
     tracker.close(has_ended=True)
     task.reporter.result(**runs, **_data(prepared))

@@ -34,12 +34,13 @@ def _train(task: Task) -> Json:
     from training.tuning.base import folder_digest
 
     out = task.folder / "starter"
-    tracker = open_tracker(task.settings, task.job["id"], _model(task), {"seed": _seed(task)})
-    card = _make(task, out)
-    tracker.dataset(card.data["sha256"], "", "training")
-    held_out = keep_held_out(task, starter_rows())
-    tracker.dataset(held_out, "", "evaluation")
-    metrics = _measure(task, out, card, held_out, tracker)
+    params = {"seed": _seed(task)}
+    with open_tracker(task.settings, task.job["id"], _model(task), params) as tracker:
+        card = _make(task, out)
+        tracker.dataset(card.data["sha256"], "", "training")
+        held_out = keep_held_out(task, starter_rows())
+        tracker.dataset(held_out, "", "evaluation")
+        metrics = _measure(task, out, card, held_out, tracker)
     runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
     tracker.close(has_ended=True)
     data = {"dataset_digest": card.data["sha256"], "evaluation_digest": held_out}

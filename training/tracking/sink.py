@@ -102,7 +102,8 @@ class Outlet:
 
     def close(self, has_ended: bool, is_failed: bool, within_s: float = CLOSE_S) -> None:
         """Lets what waits be told, for at most a while, and ends."""
-        end_s = time.monotonic() + (0.0 if self._is_late else within_s)
+        waits = self._opened.is_set() or not self._is_late
+        end_s = time.monotonic() + (within_s if waits else 0.0)
         self.tell(lambda sink: sink.close(has_ended, is_failed))
         is_told = self._end(end_s)
         if not is_told and not self._is_given_up:

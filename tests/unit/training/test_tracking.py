@@ -2,13 +2,16 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from training.errors import JobFailure, Stopped
 from training.tracking import sink as module
 from training.tracking.picture import compare
 from training.tracking.sink import Outlet, RunStart
+from training.tracking.tracker import Tracker
 
 WAIT_S = 20
 START = RunStart("job", "kites")
@@ -38,6 +41,14 @@ class Kept:
 
     def abandon(self) -> None:
         self.abandoned += 1
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Waits until a condition holds; fails past the bound."""
+    deadline_s = time.monotonic() + WAIT_S
+    while not holds():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
 
 
 def test_what_is_told_arrives_in_order() -> None:
@@ -96,3 +107,33 @@ def test_a_comparison_has_every_metric_of_every_model(tmp_path: Path) -> None:
     found = compare(tmp_path, {"candidate": {"a": 1.0, "b": 2.0}, "champion": {"a": 0.5}})
     assert found.metrics == {"a": (1.0, 0.5), "b": (2.0, None)}
     assert found.picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("error", "closed"),
+    [
+        (JobFailure("LOSS_NOT_FINITE", "no number"), (True, True)),
+        (Stopped("told to end"), (False, False)),
+    ],
+)
+def test_work_that_fails_lets_go_of_its_run(error: Exception, closed: tuple[bool, bool]) -> None:
+    """It has failed for good, or goes on in another process; neither is left open here."""
+    kept = Kept()
+    tracker = Tracker({"Place": lambda: kept}, START)
+    with pytest.raises(type(error)), tracker:
+        raise error
+    wait_until(lambda: bool(kept.closed))
+    assert kept.closed == [closed]
+
+
+def test_who_opens_after_all_is_waited_for() -> None:
+    """An id that was asked for too early does not cost what was told."""
+    gate = threading.Event()
+    kept = Kept(gate=gate)
+    outlet = Outlet("Place", lambda: kept, START)
+    outlet.tell(lambda sink: sink.log_metrics(1, {}))
+    assert outlet.run_id(0.0) == ""
+    gate.set()
+    wait_until(lambda: bool(kept.told))
+    outlet.close(True, False, within_s=WAIT_S)
+    assert kept.closed == [(True, False)]
