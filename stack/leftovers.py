@@ -23,7 +23,7 @@ def find(home: Home) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.uids().real == os.getuid() and _mark(process) == str(home.path):
+            if process.uids().real == os.getuid() and mark_of(process) == str(home.path):
                 found.append(process)
         except psutil.Error:
             continue
@@ -63,5 +63,7 @@ def _runs(process: psutil.Process) -> bool:
     return False
 
 
-def _mark(process: psutil.Process) -> str:
+def mark_of(process: psutil.Process) -> str:
+    """The folder of the home that a process was started for; empty for none. Raises psutil.Error
+    where it may not be known."""
     return process.environ().get(MARK, "")

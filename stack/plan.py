@@ -37,6 +37,8 @@ class Probe:
         socket: for "http", the unix socket to go through; empty for TCP.
         key_file: for "http", the file whose key goes along as a bearer; for "s3", the file of the
             keys; empty for none.
+        part: for "http", the member of the JSON answer whose status must be healthy; empty for
+            none.
         waiting: what the program is at while it answers nothing good yet.
     """
 
@@ -44,6 +46,7 @@ class Probe:
     target: str
     socket: str = ""
     key_file: str = ""
+    part: str = ""
     waiting: str = "starting"
 
 

@@ -1,6 +1,7 @@
 """Tells whether a program is ready by asking it, as its callers will, within a bound."""
 
 import http.client
+import json
 import socket
 import time
 from pathlib import Path
@@ -15,6 +16,9 @@ from stack.supervisor import ENDED, Process, Supervisor
 POLL_S = 0.05
 ANSWER_WITHIN_S = 5.0
 STARTING = "starting"
+HEALTHY = "healthy"
+SILENT = "has given no sign of life for a while: see its log"
+UNTOLD = "not told of"
 
 
 def wait(plan: Plan, program: Program, supervisor: Supervisor, narrator: Narrator) -> None:
@@ -110,6 +114,15 @@ def _ask_http(probe: Probe, timeout_s: float) -> str:
             answer = client.get(probe.target, headers=headers, timeout=timeout_s)
     except httpx.HTTPError:
         return probe.waiting
-    if answer.status_code == http.client.OK:
-        return ""
-    return f"answers {answer.status_code}"
+    if answer.status_code != http.client.OK:
+        return f"answers {answer.status_code}"
+    return _ask_part(answer.content, probe.part) if probe.part else ""
+
+
+def _ask_part(body: bytes, part: str) -> str:
+    """What one part of a program is at, as another one tells of it."""
+    try:
+        status = json.loads(body)[part]["status"]
+    except (ValueError, KeyError, TypeError):
+        return UNTOLD
+    return "" if status == HEALTHY else SILENT

@@ -36,14 +36,20 @@ class Follower:
     """Keeps jobs and runs together."""
 
     def __init__(
-        self, store: Store, ledger: Ledger, airflow: Airflow, tracking: Tracking, poll_s: float
+        self,
+        store: Store,
+        ledger: Ledger,
+        airflow: Airflow,
+        tracking: Tracking,
+        poll_s: float,
+        idle_poll_s: float,
     ) -> None:
         self._store = store
         self._ledger = ledger
         self._airflow = airflow
         self._asking = Asking(ledger, airflow)
         self._ending = Ending(store, ledger, airflow, tracking)
-        self._poll_s = poll_s
+        self._poll_s, self._idle_poll_s = poll_s, idle_poll_s
         self._woken = asyncio.Event()
         self._swept_s = -SWEEP_S
 
@@ -54,9 +60,9 @@ class Follower:
     async def run(self) -> None:
         """Follows until cancelled."""
         while True:
-            await self._try()
+            has_work = await self._try()
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._poll_s):
+                async with asyncio.timeout(self._poll_s if has_work else self._idle_poll_s):
                     await self._woken.wait()
             self._woken.clear()
 
@@ -67,8 +73,11 @@ class Follower:
         """
         await adopting.adopt(self._store, await self._airflow.list_newest())
 
-    async def follow(self) -> None:
-        """Looks once. Raises Unavailable when Airflow or the database is away."""
+    async def follow(self) -> bool:
+        """Looks once; returns whether anything runs or waits, so that it should look again soon.
+
+        Raises Unavailable when Airflow or the database is away.
+        """
         # Asked first: who does not answer to this is not asked to begin anything.
         active = {run.id: run for run in await self._airflow.list_active()}
         jobs = await self._store.run(lambda tx: book.list_unsettled(tx, JOBS_MAX))
@@ -91,6 +100,7 @@ class Follower:
         if time.monotonic() - self._swept_s >= SWEEP_S:
             await self.adopt_newest()
             self._swept_s = time.monotonic()
+        return bool(active or jobs)
 
     async def _revive(self, runs: Sequence[Run]) -> None:
         """Runs go on that had ended: somebody cleared their tasks in Airflow."""
@@ -102,10 +112,12 @@ class Follower:
             else:  # Heard of after all, when nobody waited for it any more.
                 await self._airflow.stop(job.dag, job.id)
 
-    async def _try(self) -> None:
+    async def _try(self) -> bool:
+        """Looks once, and says what went wrong; returns whether there is work, as far as known."""
         try:
-            await self.follow()
+            has_work = await self.follow()
             metrics.AIRFLOW_UP.set(1)
+            return has_work
         except Unavailable as error:
             if error.reason == AWAY:
                 metrics.AIRFLOW_UP.set(0)
@@ -115,6 +127,7 @@ class Follower:
             log.warning("not followed", reason=error.reason, words=error.message)
         except Exception:
             log.exception("not followed")
+        return True
 
     async def _say_waiting(self) -> None:
         with suppress(Unavailable):

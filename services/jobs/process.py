@@ -141,7 +141,7 @@ def _make_follower(
         return None
     wire = MlflowWire(chosen.mlflow_address, chosen.mlflow_token_file, chosen.store_timeout_s)
     closing.push_async_callback(wire.close)
-    return Follower(store, ledger, airflow, Tracking(wire), chosen.poll_s)
+    return Follower(store, ledger, airflow, Tracking(wire), chosen.poll_s, chosen.idle_poll_s)
 
 
 async def _count(store: Store) -> None:

@@ -128,6 +128,7 @@ class Servicer(pb_grpc.JobsServicer):
     ) -> pb.PauseScheduleResponse:
         """Holds a schedule, or lets it go on."""
         schedule = await self._airflow().pause(request.name, request.paused)
+        self._wake()
         return pb.PauseScheduleResponse(schedule=messages.from_schedule(schedule))
 
     async def ReportProgress(
@@ -146,6 +147,7 @@ class Servicer(pb_grpc.JobsServicer):
                 raise
         # Its run was begun in Airflow a moment ago.
         await self._parts.follower.adopt_newest()
+        self._wake()
         return await self._parts.ledger.report(told)
 
     def _airflow(self) -> Airflow:

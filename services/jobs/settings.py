@@ -38,5 +38,8 @@ class Settings(ServerSettings):
         1, gt=0, le=60, description="Longest wait for PostgreSQL, and for one answer of a peer."
     )
     poll_s: float = Field(1, gt=0, le=60, description="How often Airflow is looked at.")
+    idle_poll_s: float = Field(
+        5, gt=0, le=60, description="The same while nothing runs; what is submitted ends the wait."
+    )
     jobs_max: int = Field(200, ge=1, le=10_000, description="Most jobs that have not ended.")
     fail_at: str = Field("", description="For tests: the point at which the process dies.")

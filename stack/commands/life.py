@@ -71,7 +71,8 @@ def start(
     """Start everything, and show where it is.
 
     The first time it makes the starter model, in less than two minutes. When Parley runs already,
-    nothing changes, and a new address of the chat page is shown.
+    nothing changes, and a new address of the chat page is shown; what cannot be had without a
+    change is refused.
 
     \b
     Examples:
@@ -84,12 +85,13 @@ def start(
     there = _remote(remote, remote_key_file, remote_model, remote_kind)
     home = Home.find()
     home.prepare()
+    jobs = Without.JOBS not in (without or ())
     running = up.find(home)
     if running:
-        _refuse_change(running, replicas, port, there)
+        _refuse_change(running, replicas, port, there, jobs=jobs)
     else:
         teller = Silent() if as_json else Teller()
-        jobs = Without.JOBS not in (without or ()) and there is None
+        jobs = jobs and there is None
         running = _start(home, replicas or 1, port, jobs, there, teller)
     if as_json:
         print_json(describe(running))
@@ -204,9 +206,19 @@ def _replicas(count: int) -> str:
 
 
 def _refuse_change(
-    running: Running, replicas: int | None, port: int | None, remote: Remote | None
+    running: Running,
+    replicas: int | None,
+    port: int | None,
+    remote: Remote | None,
+    *,
+    jobs: bool = True,
 ) -> None:
     """A running stack is never changed in passing."""
+    if running.airflow_url and not jobs:
+        raise StackError(
+            "Parley runs already, with jobs.",
+            mend="Leave them out with: ./parley down && ./parley up --without jobs",
+        )
     have = len(running.plan.replicas())
     asked = []
     if replicas not in (None, have):
@@ -218,7 +230,7 @@ def _refuse_change(
         asked.append(f"--remote {remote.url}")
     if asked:
         by = f"./parley down && ./parley up {' '.join(asked)}"
-        if port in (None, running.plan.ports.edge):
+        if len(asked) == 1 and asked[0].startswith("--replicas"):
             by = f"./parley scale {replicas}"
         raise StackError(
             f"Parley runs already, with {_replicas(have)} at port {running.plan.ports.edge}.",

@@ -23,6 +23,9 @@ API, SCHEDULER, PROCESSOR, TRIGGERER = (
     "airflow-triggerer",
 )
 NAMES = (API, SCHEDULER, PROCESSOR, TRIGGERER)
+# As the API server's health names them.
+PARTS = {SCHEDULER: "scheduler", PROCESSOR: "dag_processor", TRIGGERER: "triggerer"}
+UNHEARD = "unknown: the API server does not answer"
 FIRST_WORDS = "starting; the first time it makes its tables"
 # Asked to stop, the scheduler waits for its tasks, however long they take. They are in groups of
 # their own: the sweep behind a stop asks them to end, upon which they write a checkpoint.
@@ -60,6 +63,13 @@ def _binary() -> Path:
     return Places.running().airflow.venv / "bin" / "airflow"
 
 
+def _probe(name: str, health: str) -> Probe:
+    """The API server answers for itself; the others it knows by their heartbeats."""
+    if name == API:
+        return Probe("http", health, waiting=FIRST_WORDS)
+    return Probe("http", health, part=PARTS[name], waiting=UNHEARD)
+
+
 def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> Program:
     role = name.removeprefix("airflow-")
     health = f"{page_url(ports)}/api/v2/monitor/health"
@@ -72,12 +82,14 @@ def _program(home: Home, ports: Ports, name: str, tasks: Mapping[str, str]) -> P
             "AIRFLOW_CONFIG": str(home.airflow_config),
             "PARLEY_AIRFLOW_BIN": str(_binary()),
             "PARLEY_AIRFLOW_HEALTH": health,
+            # Its processes write titles over their environment, and the sweep knows them by that.
+            "SPT_NOENV": "1",
             # uvicorn and the task's supervisor fork; see services/__init__.py.
             "GRPC_ENABLE_FORK_SUPPORT": "0",
             "DO_NOT_TRACK": "true",
             **tasks,
         },
-        probes=(Probe("http", health, waiting=FIRST_WORDS),) if name == API else (),
+        probes=(_probe(name, health),),
         ready_within_s=300,
         stop_within_s=STOP_WITHIN_S.get(name, 15.0),
         awaited=False,

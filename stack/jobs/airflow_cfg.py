@@ -13,6 +13,7 @@ from stack.home import Home
 from stack.jobs import airflow_users
 from stack.ports import LOOPBACK, Ports
 
+AUTH_MANAGER = "stack.jobs.airflow_auth.ParleyAuthManager"
 # Two cores. A job's tasks follow each other; a second job may prepare while the first one trains.
 TASKS_MAX = 2
 # An API server that is away for ten minutes ends no task: 120 beats of 5 s.
@@ -41,6 +42,7 @@ def settings(home: Home, ports: Ports, database_uri: str) -> Mapping[str, Mappin
             "max_active_tasks_per_dag": TASKS_MAX,
             "dags_folder": ROOT / "dags",
             "load_examples": False,
+            "auth_manager": AUTH_MANAGER,
             "execution_api_server_url": f"{site}/execution/",
             "simple_auth_manager_users": users,
             "simple_auth_manager_passwords_file": home.airflow_passwords,

@@ -3,7 +3,8 @@ stack.jobs.airflow_program ROLE`.
 
 Airflow's programs end where the tables are missing. The first of them to come makes them, and the
 others wait for it; a stamp tells that they are there for this version and this database. The
-scheduler waits for the API server as well: a task that cannot ask it fails at its start.
+scheduler waits for the API server as well: a task that cannot ask it fails at its start. Before
+that it ends the idle workers that an older one has left.
 """
 
 import contextlib
@@ -18,6 +19,9 @@ from pathlib import Path
 
 from stack import keys
 from stack.environment.places import Places
+from stack.home import Home
+from stack.jobs import orphans
+from stack.supervisor import MARK
 
 MIGRATE_WITHIN_S = 600
 API_WITHIN_S = 600.0
@@ -40,6 +44,7 @@ def main(role: str) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _migrate(binary, folder / "migrated")
     if role == "scheduler":
+        orphans.end_idle(Home(Path(os.environ[MARK])))
         _await_api(os.environ["PARLEY_AIRFLOW_HEALTH"])
     os.execv(binary, [binary, *ROLES[role]])  # noqa: S606 (no shell wanted)
 

@@ -1,7 +1,7 @@
 """Who may enter Airflow: one person, and Parley's own service. Their passwords are generated.
 
-The service's role is "user": it sees, starts, ends and repeats runs of DAGs, and every DAG here is
-Parley's. Connections, variables, pools and settings are closed to it.
+The service's role lets it look and change nothing; what it may do of Parley's graphs is in
+`airflow_rights`, to which `airflow_auth` holds it.
 """
 
 import base64
@@ -10,9 +10,10 @@ import secrets
 
 from stack import keys
 from stack.home import Home
+from stack.jobs.airflow_rights import SERVICE
 
-ADMIN, SERVICE = "admin", "parley-jobs"
-ROLES = {ADMIN: "admin", SERVICE: "user"}
+ADMIN = "admin"
+ROLES = {ADMIN: "admin", SERVICE: "viewer"}
 SECRET_BYTES = 32
 
 

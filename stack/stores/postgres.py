@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stack.errors import StackError
 from stack.home import Home
@@ -17,6 +18,9 @@ from stack.plan import STORES, Probe, Program
 from stack.progress import Narrator
 from stack.stores import credentials, namespace, where
 from stack.supervisor import environment
+
+if TYPE_CHECKING:
+    import psutil
 
 NAME = "postgres"
 MAKE_LOG = "postgres-initdb"
@@ -175,14 +179,26 @@ def _make(home: Home, data: Path) -> None:
 
 
 def _forget_the_dead(data: Path) -> None:
-    """Removes a pid file whose pid is another program's by now, as after a reboot: PostgreSQL would
-    take that one for a server. With any other file it copes itself."""
+    """Removes the pid file of a server that runs no more, though its pid is taken: by another
+    program, as after a reboot, or by itself while nobody collects the dead, as in a container.
+    PostgreSQL would take either for a server. With any other file it copes itself."""
     import psutil
 
     path = data / "postmaster.pid"
     try:
         pid = int(path.read_text().splitlines()[0])
-        if psutil.Process(pid).name() != "postgres":
+        if not _serves(psutil.Process(pid), data):
             path.unlink()
     except (FileNotFoundError, psutil.NoSuchProcess, ValueError, IndexError):
         return
+
+
+def _serves(process: "psutil.Process", data: Path) -> bool:
+    """Whether it is the server of this cluster. Raises psutil.NoSuchProcess."""
+    import psutil
+
+    try:
+        command = process.cmdline()  # empty for a zombie, or an error
+        return process.status() != psutil.STATUS_ZOMBIE and str(data) in command
+    except (psutil.ZombieProcess, psutil.AccessDenied):
+        return False  # dead, or somebody else's

@@ -4,10 +4,7 @@ Parley's environment has no Airflow: a script in Airflow's own tells what it see
 """
 
 import ast
-import json
-import os
 import re
-import subprocess
 import sys
 from graphlib import TopologicalSorter
 from itertools import pairwise
@@ -19,7 +16,9 @@ from buf.validate import validate_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from parley.jobs.v1 import jobs_pb2 as pb
 
-from stack.environment.places import ROOT, Places
+from stack.environment.places import ROOT
+
+from .scripts import Told, told_by
 
 _FINETUNE = "prepare train evaluate export register promote"
 # Each graph, with the tasks of it in their order and the kind of job that it is.
@@ -35,7 +34,6 @@ GRAPHS = {
 # Of these more runs than two may be under way; two tasks run at a time all the same.
 SHORT = ("batch_generate", "evaluate", "import_model")
 ANNOUNCE = "announce_feedback"
-READ_S_MAX = 180
 PARSE_S_MAX = 5
 TYPES = {
     FieldDescriptor.CPPTYPE_STRING: "string",
@@ -46,34 +44,16 @@ TYPES = {
     FieldDescriptor.CPPTYPE_UINT64: "integer",
 }
 
-Told = dict[str, Any]
-
-
-def _python() -> Path:
-    python = Places.running().airflow.python
-    if not python.exists():
-        pytest.fail(f"there is no Airflow beside {sys.prefix}: make it with `./parley up`")
-    return python
-
 
 def _read(home: Path) -> Told:
-    told = subprocess.run(
-        [_python(), Path(__file__).with_name("inspect_graphs.py"), ROOT / "dags"],
-        env={
-            "PATH": os.environ["PATH"],
-            "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
-            "PARLEY_DAGS_PYTHON": sys.executable,
-            "PARLEY_DAGS_ROOT": str(ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=READ_S_MAX,
+    return told_by(
+        "inspect_graphs.py",
+        ROOT / "dags",
+        home=home,
+        AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "dags"),
+        PARLEY_DAGS_PYTHON=sys.executable,
+        PARLEY_DAGS_ROOT=str(ROOT),
     )
-    assert told.returncode == 0, told.stderr
-    found: Told = json.loads(told.stdout.splitlines()[-1])
-    return found
 
 
 @pytest.fixture(scope="module")

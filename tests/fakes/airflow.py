@@ -93,6 +93,8 @@ class FakeAirflow:
     # DAGs that were not read yet.
     missing: set[str] = field(default_factory=set)
     triggers: list[str] = field(default_factory=list)
+    # How often somebody looked for what runs.
+    looks: int = 0
 
     def app(self) -> Starlette:
         """The server."""
@@ -176,6 +178,7 @@ class FakeAirflow:
 
     async def _list_runs(self, request: Request) -> Response:
         body = await request.json()
+        self.looks += "states" in body
         wanted = body.get("states") or ["queued", "running", "success", "failed"]
         found = [run.as_json() for run in self.runs.values() if run.state in wanted]
         if body.get("order_by", "").startswith("-"):

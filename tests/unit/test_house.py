@@ -47,7 +47,7 @@ ENVIRONMENT_USERS = {
     "training/quiet.py": "sets the libraries' own switches for as long as a training runs",
     "bench/others.py": "starts a child process that needs the caller's environment",
     "tests/contract/gateway/test_process.py": "starts a child process",
-    "tests/dags/test_graphs.py": "starts a child process, and finds Airflow",
+    "tests/dags/scripts.py": "starts a child process, and finds Airflow",
     "tests/e2e/jobs/test_submits.py": "is told how long to run",
     "tests/e2e/registry/product.py": "starts child processes as a shell does",
     "tests/e2e/test_mesh.py": "is told how long to run",

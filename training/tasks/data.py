@@ -3,10 +3,11 @@
 Knows nothing of what is done with them.
 """
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from training.data.check import check
-from training.data.files import load_rows
+from training.data.files import load_rows, write_rows
 from training.data.rows import Row
 from training.data.source import fetch
 from training.data.store import DATASETS, open_store
@@ -27,6 +28,27 @@ def bring_dataset(task: Task, source: str, for_training: bool = True) -> tuple[P
         raise DataError(error.reason, f"{source}: {error.message}") from error
     uri = store.put(DATASETS + found.digest, path)
     return path, {**found.as_json(), "uri": uri}
+
+
+def keep_held_out(task: Task, rows: Iterable[Row]) -> str:
+    """Stores rows that models are measured on, by the digest that it returns.
+
+    The same rows have the same digest, whichever task stores them: gates compare by it.
+    """
+    path = task.folder / "held-out"
+    digest = write_rows(rows, path)
+    open_store(task.settings).put(DATASETS + digest, path)
+    return digest
+
+
+def starter_rows() -> Iterator[Row]:
+    """What the starter is measured on: its dialogues are made, and stored nowhere before."""
+    from training.dialogues import held_out_dialogues
+
+    for dialogue in held_out_dialogues():
+        *asked, answer = dialogue.messages
+        said = tuple((message.role, message.content) for message in asked)
+        yield Row(said, answer.content, dialogue.category)
 
 
 def bring_rows(task: Task, digest: str, name: str) -> list[Row]:

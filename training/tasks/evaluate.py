@@ -1,15 +1,12 @@
 """Measuring a version beside the champion: prepare >> evaluate."""
 
-from collections.abc import Iterator
-
-from training.data.files import load_rows, write_rows
-from training.data.rows import Row
+from training.data.files import load_rows
 from training.data.store import DATASETS, open_store
 from training.errors import JobFailure
 from training.lessons import plan
 from training.tasks import measuring
 from training.tasks.bases import bring, resolve_version
-from training.tasks.data import bring_dataset
+from training.tasks.data import bring_dataset, keep_held_out, starter_rows
 from training.tasks.registry import open_registry
 from training.tasks.task import Json, Task, run
 from training.tracking.tracker import open_tracker
@@ -33,8 +30,7 @@ def _prepare(task: Task) -> Json:
     if task.conf.get("dataset"):
         path, data = bring_dataset(task, task.conf["dataset"], for_training=True)
         rows = load_rows(path)
-        digest = write_rows(rows, task.folder / "held-out")
-        open_store(task.settings).put(DATASETS + digest, task.folder / "held-out")
+        digest = keep_held_out(task, rows)
     else:
         data = {"digest": version["dataset_digest"]}
         digest = _own_held_out(task, version)
@@ -56,7 +52,7 @@ def _own_held_out(task: Task, version: Json) -> str:
         return known
     dataset = version["dataset_digest"]
     if version["name"] == task.settings.starter and not store.has(DATASETS + dataset):
-        held_out = tuple(_starter_rows())
+        held_out = tuple(starter_rows())
     elif dataset:
         path, _ = bring_dataset(task, f"sha256:{dataset}")
         held_out = plan(load_rows(path), verbatim=False).held_out
@@ -66,31 +62,19 @@ def _own_held_out(task: Task, version: Json) -> str:
             f"{version['name']} version {version['number']} was not made from a dataset that is "
             "stored here: name one to measure it on.",
         )
-    digest = write_rows(held_out, task.folder / "held-out")
-    store.put(DATASETS + digest, task.folder / "held-out")
-    return digest
-
-
-def _starter_rows() -> Iterator[Row]:
-    """What the starter is measured on: its dialogues are made, and stored nowhere."""
-    from training.dialogues import held_out_dialogues
-
-    for dialogue in held_out_dialogues():
-        *asked, answer = dialogue.messages
-        said = tuple((message.role, message.content) for message in asked)
-        yield Row(said, answer.content, dialogue.category)
+    return keep_held_out(task, held_out)
 
 
 def _evaluate(task: Task, prepared: Json) -> Json:
     version = prepared["version"]
     champion = prepared["champion"] if prepared["champion"] != version["number"] else 0
-    others = measuring.others(task, champion, None)
+    others = measuring.others(task, task.conf["model"], champion, None)
     params = {"version": version["number"]}
-    tracker = open_tracker(task.settings, task.job["id"], task.conf["model"], params)
-    tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
-    evaluated = measuring.measure_all(
-        task, bring(task, version), others, prepared["evaluation_digest"], tracker
-    )
+    with open_tracker(task.settings, task.job["id"], task.conf["model"], params) as tracker:
+        tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
+        evaluated = measuring.measure_all(
+            task, bring(task, version), others, prepared["evaluation_digest"], tracker
+        )
     measuring.tell_registry(task, version, prepared["evaluation_digest"], evaluated["metrics"])
     runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
     tracker.close(has_ended=True)

@@ -8,13 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from training.data.files import load_rows, write_rows
-from training.data.store import DATASETS, open_store
-from training.errors import JobFailure
+from training.data.files import load_rows
 from training.lessons import Lessons, plan
 from training.tasks import measuring
 from training.tasks.bases import bring, resolve_base
-from training.tasks.data import bring_dataset
+from training.tasks.data import bring_dataset, keep_held_out
 from training.tasks.registry import ensure_policy, import_folder, open_registry, promote
 from training.tasks.task import Json, Task, run
 from training.tracking.tracker import Tracker, open_tracker
@@ -54,10 +52,7 @@ def _prepare(task: Task) -> Json:
     task.progress(0.0, "Reading the data")
     path, data = bring_dataset(task, task.conf["dataset"])
     lessons = plan(load_rows(path), bool(task.conf.get("verbatim")))
-    held_path = task.folder / "held-out"
-    digest = write_rows(lessons.held_out, held_path)
-    store = open_store(task.settings)
-    store.put(DATASETS + digest, held_path)
+    digest = keep_held_out(task, lessons.held_out)
     task.progress(0.5, "Fetching the base")
     champion = registry.champion_of(task.conf["model"])
     base = resolve_base(task, registry, champion)
@@ -105,19 +100,12 @@ def _train(task: Task, prepared: Json) -> Json:
         learning_rate=float(task.conf.get("learning_rate") or 0.0),
         seed=int(task.conf.get("seed") or 0),
     )
-    tracker = _tracker(task, prepared, asdict(recipe))
-    tracker.dataset(prepared["dataset"]["digest"], prepared["dataset"]["uri"], "training")
-    try:
+    with _tracker(task, prepared, asdict(recipe)) as tracker:
+        tracker.dataset(prepared["dataset"]["digest"], prepared["dataset"]["uri"], "training")
         folder = _tune(
             task, base, lessons, recipe, tracker, is_starter(base, task.settings.starter)
         )
         runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
-    except JobFailure:
-        tracker.close(has_ended=True, is_failed=True)
-        raise
-    except BaseException:
-        tracker.close(within_s=1.0)
-        raise
     tracker.close()
     task.reporter.result(**runs, **_data(prepared))
     return {"folder": folder.name, **runs}
@@ -159,12 +147,12 @@ def _tune(
 
 def _evaluate(task: Task, prepared: Json, trained: Json) -> Json:
     candidate = task.folder / trained["folder"]
-    others = measuring.others(task, prepared["champion"], prepared["base"])
-    tracker = _tracker(task, prepared, {})
-    tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
-    evaluated = measuring.measure_all(
-        task, candidate, others, prepared["evaluation_digest"], tracker
-    )
+    others = measuring.others(task, task.conf["model"], prepared["champion"], prepared["base"])
+    with _tracker(task, prepared, {}) as tracker:
+        tracker.dataset(prepared["evaluation_digest"], "", "evaluation")
+        evaluated = measuring.measure_all(
+            task, candidate, others, prepared["evaluation_digest"], tracker
+        )
     runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
     tracker.close(has_ended=True)
     task.reporter.result(**runs, **_data(prepared))

@@ -17,20 +17,28 @@ _HARNESS_MAX = 128
 CANDIDATE, CHAMPION, BASE = "candidate", "champion", "base"
 
 
-def others(task: Task, champion: int, base: Json | None) -> dict[str, Json]:
-    """Who the candidate is compared with: the champion, and the base where it is another."""
+def others(task: Task, model: str, champion: int, base: Json | None) -> dict[str, Json]:
+    """Who a candidate is compared with: its model's champion, and the base where it is another."""
     found: dict[str, Json] = {}
     if champion:
-        found[CHAMPION] = resolve_version(open_registry(task), task.conf["model"], str(champion))
+        found[CHAMPION] = resolve_version(open_registry(task), model, str(champion))
     if base and base["digest"] != found.get(CHAMPION, {}).get("digest"):
         found[BASE] = base
     return found
 
 
 def measure_all(
-    task: Task, candidate: Path, others: dict[str, Json], digest: str, tracker: Tracker
+    task: Task,
+    candidate: Path,
+    others: dict[str, Json],
+    digest: str,
+    tracker: Tracker,
+    begin: float = 0.0,
 ) -> Json:
-    """Measures all of them on the stored rows with this digest; returns the candidate's metrics."""
+    """Measures all of them on the stored rows with this digest; returns the candidate's metrics.
+
+    `begin` is the share of the task that is done before, from 0 to 1.
+    """
     from training.measuring.measure import measure
     from training.tracking.picture import compare
 
@@ -40,7 +48,8 @@ def measure_all(
     for place, (name, folder) in enumerate(folders.items()):
 
         def told(share: float, place: int = place, name: str = name) -> None:
-            task.progress((place + share) / len(folders), f"Measuring the {name}")
+            done = (place + share) / len(folders)
+            task.progress(begin + (1 - begin) * done, f"Measuring the {name}")
 
         found = measure(folder, rows, task.settings.threads, told)
         measured[name] = found.metrics

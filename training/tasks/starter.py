@@ -1,10 +1,22 @@
 """The starter model anew: train >> register >> promote. Knows nothing of how it is made."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from training.staging import FolderExistsError
+from training.tasks import measuring
+from training.tasks.data import keep_held_out, starter_rows
 from training.tasks.registry import ensure_policy, import_folder, open_registry, promote
 from training.tasks.task import Json, Task, run
 
+if TYPE_CHECKING:
+    from training.card import ModelCard
+    from training.tracking.tracker import Tracker
+
 __all__ = ["promote", "register", "train"]
+
+MADE = 0.85
+"""The share of the first task at whose end the model is made; the rest is measuring."""
 
 
 def train(job: Json) -> Json:
@@ -18,44 +30,54 @@ def register(job: Json, exported: Json) -> Json:
 
 
 def _train(task: Task) -> Json:
-    from training.card import read_card
-    from training.starter import Progress, make_starter_model
     from training.tracking.tracker import open_tracker
     from training.tuning.base import folder_digest
 
     out = task.folder / "starter"
-    tracker = open_tracker(task.settings, task.job["id"], _model(task), {"seed": _seed(task)})
-
-    def told(progress: Progress) -> None:
-        task.progress(progress.fraction, progress.message)
-
-    try:
-        card = make_starter_model(out, progress=told, seed=_seed(task))
-    except FolderExistsError:
-        card = read_card(out)
-    metrics = {f"eval.{name}": score["share"] for name, score in card.evaluation.items()}
-    metrics["eval.exact_match"] = metrics["eval.overall"]
-    tracker.metrics(0, metrics)
-    tracker.dataset(card.data["sha256"], "", "training")
-    task.reporter.metrics(0, metrics)
+    params = {"seed": _seed(task)}
+    with open_tracker(task.settings, task.job["id"], _model(task), params) as tracker:
+        card = _make(task, out)
+        tracker.dataset(card.data["sha256"], "", "training")
+        held_out = keep_held_out(task, starter_rows())
+        tracker.dataset(held_out, "", "evaluation")
+        metrics = _measure(task, out, card, held_out, tracker)
     runs = {"mlflow_run_id": tracker.mlflow_run(), "wandb_run": tracker.wandb_run()}
     tracker.close(has_ended=True)
-    task.reporter.result(dataset_digest=card.data["sha256"], **runs)
+    data = {"dataset_digest": card.data["sha256"], "evaluation_digest": held_out}
+    task.reporter.result(**data, **runs)
     return {
         "folder": str(out),
         "digest": folder_digest(out),
         "metrics": metrics,
-        "dataset_digest": card.data["sha256"],
-        "evaluation_digest": held_out_digest(),
+        **data,
         **runs,
     }
 
 
-def held_out_digest() -> str:
-    """Names the starter's own held-out questions."""
-    from training.dialogues import digest, held_out_dialogues
+def _make(task: Task, out: Path) -> "ModelCard":
+    from training.card import read_card
+    from training.starter import Progress, make_starter_model
 
-    return digest(held_out_dialogues())
+    def told(progress: Progress) -> None:
+        task.progress(progress.fraction * MADE, progress.message)
+
+    try:
+        return make_starter_model(out, progress=told, seed=_seed(task))
+    except FolderExistsError:
+        return read_card(out)
+
+
+def _measure(
+    task: Task, out: Path, card: "ModelCard", held_out: str, tracker: "Tracker"
+) -> dict[str, float]:
+    """What the card says, and what is measured beside the champion, on the same questions."""
+    told = {f"eval.{name}": score["share"] for name, score in card.evaluation.items()}
+    task.reporter.metrics(0, told)
+    tracker.metrics(0, told)
+    champion = open_registry(task).champion_of(_model(task))
+    others = measuring.others(task, _model(task), champion, None)
+    measured = measuring.measure_all(task, out, others, held_out, tracker, begin=MADE)
+    return told | measured["metrics"]
 
 
 def _register(task: Task, exported: Json) -> Json:

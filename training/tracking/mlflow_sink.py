@@ -92,6 +92,9 @@ class MlflowSink:
         if has_ended:
             self._client.set_terminated(self._run_id, "FAILED" if is_failed else "FINISHED")
 
+    def abandon(self) -> None:
+        """Nothing of it outlives its thread, which is a daemon."""
+
     def _ensure_experiment(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
 

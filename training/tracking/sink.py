@@ -60,14 +60,22 @@ class Sink(Protocol):
     def close(self, has_ended: bool, is_failed: bool) -> None:
         """Lets go of the run; ends it too when the job's last task that writes to it is done."""
 
+    def abandon(self) -> None:
+        """Ends what would hold up the end of this process. Never blocks; others may be at work."""
+
 
 class Outlet:
-    """One sink with its thread. Only `run_id` and `close` wait, and not for long."""
+    """One sink with its thread. Only `run_id` and `close` wait, and not for long.
+
+    Who has waited in vain for the run waits no more at the end, where nothing was told.
+    """
 
     def __init__(self, name: str, make: Callable[[], Sink], start: RunStart) -> None:
         self._name, self._make, self._start = name, make, start
         self._queue: queue.Queue[Any] = queue.Queue(WAITING_MAX)
         self._run_id = ""
+        self._sink: Sink | None = None
+        self._is_late = False
         self._opened = threading.Event()
         self._done = threading.Event()
         self._is_given_up = False
@@ -78,7 +86,7 @@ class Outlet:
 
     def run_id(self, within_s: float) -> str:
         """The run's id, or "" when there is none within a while."""
-        self._opened.wait(within_s)
+        self._is_late = not self._opened.wait(within_s)
         return self._run_id
 
     def tell(self, call: Callable[[Sink], None]) -> None:
@@ -94,18 +102,26 @@ class Outlet:
 
     def close(self, has_ended: bool, is_failed: bool, within_s: float = CLOSE_S) -> None:
         """Lets what waits be told, for at most a while, and ends."""
-        end_s = time.monotonic() + within_s
+        waits = self._opened.is_set() or not self._is_late
+        end_s = time.monotonic() + (within_s if waits else 0.0)
         self.tell(lambda sink: sink.close(has_ended, is_failed))
+        is_told = self._end(end_s)
+        if not is_told and not self._is_given_up:
+            self._warn("did not take all within its time; the rest is dropped")
+        if (not is_told or self._is_given_up) and self._sink is not None:
+            self._sink.abandon()
+
+    def _end(self, end_s: float) -> bool:
+        """Whether all that waits is told by then."""
         try:
             self._queue.put(_END, timeout=max(0.0, end_s - time.monotonic()))
         except queue.Full:
-            return
-        if not self._done.wait(max(0.0, end_s - time.monotonic())) and not self._is_given_up:
-            self._warn("did not take all within its time; the rest is dropped")
+            return False
+        return self._done.wait(max(0.0, end_s - time.monotonic()))
 
     def _run(self) -> None:
         try:
-            sink = self._make()
+            sink = self._sink = self._make()
             self._run_id = sink.open(self._start)
         except Exception as error:
             self._give_up(error)

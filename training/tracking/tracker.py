@@ -3,21 +3,37 @@
 No call fails, and none takes long: see training.tracking.sink.
 """
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
+from training.errors import JobFailure
 from training.settings import TrainingSettings
 from training.tracking.sink import CLOSE_S, Comparison, Outlet, RunStart, Sink
 
 OPEN_S = 3.0
+STOP_S = 1.0
 WANDB_TAG = "parley.wandb_run"
 
 
 class Tracker:
-    """A job's run wherever it is kept."""
+    """A job's run wherever it is kept.
+
+    A block with it lets go of the run where the work in it fails; who succeeds closes it.
+    """
 
     def __init__(self, sinks: dict[str, Callable[[], Sink]], start: RunStart) -> None:
         self._outlets = {name: Outlet(name, make, start) for name, make in sinks.items()}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """After what no repeat mends the run has failed; after all else it may go on."""
+        if isinstance(error, JobFailure):
+            self.close(has_ended=True, is_failed=True)
+        elif error is not None:
+            self.close(within_s=STOP_S)
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
         """Adds values to the curves."""
@@ -46,8 +62,9 @@ class Tracker:
         self, has_ended: bool = False, is_failed: bool = False, within_s: float = CLOSE_S
     ) -> None:
         """Lets what waits be told, for a while. `has_ended`: the job writes no more to its run."""
+        end_s = time.monotonic() + within_s
         for outlet in self._outlets.values():
-            outlet.close(has_ended, is_failed, within_s)
+            outlet.close(has_ended, is_failed, max(0.0, end_s - time.monotonic()))
 
     def _run_id(self, name: str) -> str:
         outlet = self._outlets.get(name)

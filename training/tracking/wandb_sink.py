@@ -5,6 +5,9 @@ nothing of jobs but their ids.
 """
 
 import re
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,10 @@ from training.settings import TrainingSettings, secret
 from training.tracking.sink import Comparison, RunStart
 
 INIT_S = 20
+CORE = "wandb-core"
+# W&B may be about to start its process when it is given up.
+ENDING_S = 60.0
+POLL_S = 0.1
 
 
 class WandbSink:
@@ -88,6 +95,13 @@ class WandbSink:
         """Ends this process's part of the run."""
         self._run.finish(exit_code=1 if is_failed else 0)
 
+    def abandon(self) -> None:
+        """Ends W&B's own process, for which this one would wait at its end, however long.
+
+        What was told is in its folder, from which `wandb sync` takes it.
+        """
+        threading.Thread(target=_end_core, name="end-wandb", daemon=True).start()
+
     def _server(self) -> dict[str, str]:
         address = self._settings.wandb_base_url
         return {"base_url": address} if address else {}
@@ -96,3 +110,16 @@ class WandbSink:
 def run_id(job_id: str) -> str:
     """The job's id as W&B takes ids."""
     return re.sub(r"[^A-Za-z0-9_-]", "-", job_id)[:64]
+
+
+def _end_core() -> None:
+    """Kills W&B's process, also one that comes late; runs while this process ends."""
+    import psutil
+
+    end_s = time.monotonic() + ENDING_S
+    while time.monotonic() < end_s:
+        for child in psutil.Process().children():
+            with suppress(psutil.Error):
+                if child.name() == CORE:
+                    child.kill()
+        time.sleep(POLL_S)

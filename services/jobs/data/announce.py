@@ -1,6 +1,6 @@
 """Tells Airflow of a new dataset of feedback, so that what is scheduled on it runs.
 
-A DAG does no more than to say so: our user may run DAGs, and may not write assets' events.
+A DAG does no more than to say so: our user may begin runs, and may not write assets' events.
 """
 
 from collections.abc import Collection, Mapping

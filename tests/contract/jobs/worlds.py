@@ -60,6 +60,7 @@ class Around:
             "data_roots": [self.folder],
             "store_timeout_s": STORE_TIMEOUT_S,
             "poll_s": 0.05,
+            "idle_poll_s": 0.05,
         }
         return Settings(**told | changed)
 

@@ -59,6 +59,8 @@ class World:
     registry: Registry = field(default_factory=Registry)
     jobs: FakeJobs = field(default_factory=FakeJobs)
     more: dict[str, str] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
+    """What each command of a job is run by, a mount namespace for example."""
 
     @property
     def settings(self) -> dict[str, str]:
@@ -87,22 +89,29 @@ class World:
         )
 
     def add_model(self, name: str, folder: Path, **evidence: Any) -> pb.ModelVersion:
-        """Stores a model folder as the registry does, and makes it the champion of its model."""
-        digest = folder_digest(folder)
-        for path in folder.iterdir():
-            if path.is_file():
-                key = f"models/{digest}/{path.name}"
-                self.bucket.fput_object(servers.BUCKET, key, str(path))
+        """Stores a model folder, and makes it the champion of its model."""
+        digest = self.store_model(folder)
         version = self.registry.add_version(name, **evidence)
         version.digest = digest
         version.aliases[:] = ["champion"]
         self.registry.models[name].champion = version.number
         return version
 
-    def start(self, kind: str, conf: Mapping[str, Any], job_id: str) -> subprocess.Popen[str]:
+    def store_model(self, folder: Path) -> str:
+        """Stores a model folder as the registry does, and returns its digest."""
+        digest = folder_digest(folder)
+        for path in folder.iterdir():
+            if path.is_file():
+                key = f"models/{digest}/{path.name}"
+                self.bucket.fput_object(servers.BUCKET, key, str(path))
+        return digest
+
+    def start(
+        self, kind: str, conf: Mapping[str, Any], job_id: str, module: str = "training.tasks.run"
+    ) -> subprocess.Popen[str]:
         """Runs a job's tasks in a process of their own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "training.tasks.run", kind, json.dumps(conf), "--id", job_id],
+            [*self.before, sys.executable, "-m", module, kind, json.dumps(conf), "--id", job_id],
             cwd=ROOT,
             env=self.settings,
             stdin=subprocess.DEVNULL,
@@ -111,9 +120,11 @@ class World:
             text=True,
         )
 
-    def run(self, kind: str, conf: Mapping[str, Any], job_id: str) -> tuple[int, str]:
+    def run(
+        self, kind: str, conf: Mapping[str, Any], job_id: str, **module: str
+    ) -> tuple[int, str]:
         """The same, to its end: exit status and output."""
-        process = self.start(kind, conf, job_id)
+        process = self.start(kind, conf, job_id, **module)
         try:
             output, _ = process.communicate(timeout=TASK_S)
         finally:

@@ -40,6 +40,19 @@ def test_airflow_comes_behind_the_rest_and_is_not_waited_for(home, installed):
     assert found["jobs"].awaited
 
 
+def test_each_part_of_airflow_is_asked_for(home, installed):
+    """By the API server's health, which knows the others by their heartbeats."""
+    found = plan(home)
+    asked = {name: found[name].probes for name in airflow.NAMES}
+    assert {name: [probe.part for probe in probes] for name, probes in asked.items()} == {
+        "airflow-api": [""],
+        "airflow-scheduler": ["scheduler"],
+        "airflow-processor": ["dag_processor"],
+        "airflow-triggerer": ["triggerer"],
+    }
+    assert len({probe.target for probes in asked.values() for probe in probes}) == 1
+
+
 def test_without_airflow_there_is_still_feedback(home):
     """The service runs, and is told of no Airflow."""
     found = plan(home, with_airflow=False)
@@ -75,7 +88,7 @@ def test_no_secret_is_in_arguments_or_environments(home, installed):
 
 
 def test_settings_are_for_loopback_and_two_cores(home, installed):
-    """No examples, no log servers, no report of the use, and a user who may only run DAGs."""
+    """No examples, no log servers, no report of the use, and a user who has no right by role."""
     plan(home)
     told = airflow_cfg.settings(home, PORTS, "postgresql+psycopg://h/100%25")
     assert told["api"]["host"] == "127.0.0.1"
@@ -83,7 +96,8 @@ def test_settings_are_for_loopback_and_two_cores(home, installed):
     assert told["core"]["parallelism"] == 2
     assert told["database"]["sql_alchemy_conn"] == "postgresql+psycopg://h/100%%25"
     assert told["usage_data_collection"]["enabled"] is False
-    assert airflow_users.ROLES == {"admin": "admin", "parley-jobs": "user"}
+    assert airflow_users.ROLES == {"admin": "admin", "parley-jobs": "viewer"}
+    assert told["core"]["auth_manager"] == "stack.jobs.airflow_auth.ParleyAuthManager"
 
 
 def test_tasks_are_told_where_everything_is(home, installed):
