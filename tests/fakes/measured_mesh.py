@@ -67,6 +67,7 @@ class MeasuredMesh(pb_grpc.MeshServicer):
 
     def restart(self, replica: str = "serving-0") -> None:
         """Puts another replica in the place of one: it counts from zero."""
+        self.replicas[replica].join_time.FromNanoseconds(time.time_ns())
         for one in self.replicas[replica].report.versions:
             one.counts.Clear()
 

@@ -11,6 +11,8 @@ from typing import Any, Self
 
 # Replicas come and go under new names; what was not heard of for longest is forgotten.
 SEEN_MAX = 512
+# The mesh tells times of its steady clock by the wall's, a little differently each time.
+JITTER_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +50,14 @@ class Counts:
         pairs = zip(astuple(self), astuple(other), strict=True)
         return type(self)(*(ours + theirs for ours, theirs in pairs))
 
-    def since(self, before: Self) -> Self:
-        """What came after `before`. A number that fell was counted anew from zero: then all of
-        these came after it."""
-        pairs = list(zip(astuple(self), astuple(before), strict=True))
-        if any(now < then for now, then in pairs):
-            return self
-        return type(self)(*(now - then for now, then in pairs))
+    def __sub__(self, other: Self) -> Self:
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return type(self)(*(ours - theirs for ours, theirs in pairs))
+
+    def fell_below(self, before: Self) -> bool:
+        """Whether a number is lower than before."""
+        pairs = zip(astuple(self), astuple(before), strict=True)
+        return any(now < then for now, then in pairs)
 
 
 class Phase(StrEnum):
@@ -68,7 +71,8 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one replica said last of one version of a model, and when by the mesh's clock."""
+    """What one replica said last of one version of a model; when that was, and when it joined, by
+    the mesh's clock."""
 
     replica: str
     number: int
@@ -76,16 +80,30 @@ class Report:
     counts: Counts = Counts()
     detail: str = ""
     time_s: float = 0.0
+    join_s: float = 0.0
     # Whether the replica is in the mesh and takes requests: others are only counted.
     present: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A replica's newest numbers of one version, and when it said them."""
+    """A replica's newest numbers of one version, when it said them, and when it had joined."""
 
     time_s: float
+    join_s: float
     counts: Counts
+
+    def growth(self, report: Report) -> Counts | None:
+        """What has come since, up to a report; None for one that is no newer.
+
+        Where numbers fell, a replica that has joined anew counts from zero. From one that has not,
+        the report is an older one, whatever its time says.
+        """
+        if report.time_s <= self.time_s:
+            return None
+        if not report.counts.fell_below(self.counts):
+            return report.counts - self.counts
+        return report.counts if report.join_s > self.join_s + JITTER_S else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +150,13 @@ def add(
         if before is None:
             if is_first and report.number == champion:
                 reference += report.counts
-        elif report.time_s <= before.time_s:
-            # Another process has seen this one already, or a newer one.
-            continue
         else:
-            sums[report.number] += report.counts.since(before.counts)
-        seen[key] = Seen(report.time_s, report.counts)
+            growth = before.growth(report)
+            if growth is None:
+                # Another process has seen this one already, or a newer one.
+                continue
+            sums[report.number] += growth
+        seen[key] = Seen(report.time_s, report.join_s, report.counts)
     return replace(
         window,
         champion=sums[champion],
@@ -151,7 +170,8 @@ def add(
 def to_window(value: Mapping[str, Any]) -> Window:
     """Reads a window from JSON, as `dataclasses.asdict` wrote it."""
     seen = {
-        key: Seen(one["time_s"], _to_counts(one["counts"])) for key, one in value["seen"].items()
+        key: Seen(one["time_s"], one["join_s"], _to_counts(one["counts"]))
+        for key, one in value["seen"].items()
     }
     return Window(
         champion=_to_counts(value["champion"]),

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -59,22 +60,24 @@ def to_reports(mesh: pb.GetMeshResponse) -> Reports:
             continue
         present = not replica.left and replica.report.state in PRESENT
         time_s = replica.report_time.ToNanoseconds() / 1e9
+        join_s = replica.join_time.ToNanoseconds() / 1e9
         for one in replica.report.versions:
             # Without a registry a version is a digest; those have no canaries.
             if one.phase in PHASES and one.version.isascii() and one.version.isdecimal():
-                reports[one.model].append(_to_report(name, one, time_s, present))
+                found = _to_report(name, one)
+                reports[one.model].append(
+                    replace(found, time_s=time_s, join_s=join_s, present=present)
+                )
     return reports
 
 
-def _to_report(replica: str, one: pb.VersionReport, time_s: float, present: bool) -> Report:
+def _to_report(replica: str, one: pb.VersionReport) -> Report:
     return Report(
         replica=replica,
         number=int(one.version),
         phase=PHASES[one.phase],
         counts=_to_counts(one.counts),
         detail=one.detail,
-        time_s=time_s,
-        present=present,
     )
 
 

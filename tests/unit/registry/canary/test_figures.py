@@ -12,9 +12,12 @@ def counted(answers: int, failed: int = 0) -> Counts:
     return Counts(answers - failed, failed, answers, answers * 0.1, answers * 20, answers * 0.2)
 
 
-def report(number: int, answers: int, time_s: float, replica: str = "a") -> Report:
+def report(
+    number: int, answers: int, time_s: float, replica: str = "a", join_s: float = 0
+) -> Report:
     """What a replica says at some time."""
-    return Report(replica, number, Phase.READY, counted(answers), time_s=time_s)
+    counts = counted(answers)
+    return Report(replica, number, Phase.READY, counts, time_s=time_s, join_s=join_s)
 
 
 def added(window: Window, *reports: Report) -> Window:
@@ -43,9 +46,17 @@ def test_a_replica_that_was_restarted_counts_from_zero():
     """What it had counted before stays counted, and nothing becomes negative."""
     window = added(Window(), report(CANARY, 0, 1))
     window = added(window, report(CANARY, 50, 2))
-    window = added(window, report(CANARY, 4, 3))
-    window = added(window, report(CANARY, 9, 4))
+    window = added(window, report(CANARY, 4, 5, join_s=4))
+    window = added(window, report(CANARY, 9, 6, join_s=4))
     assert window.canary.answers == 50 + 4 + 5
+
+
+def test_a_replica_that_joins_again_goes_on_counting():
+    """The mesh was restarted, or their connection broke: its numbers did not fall."""
+    window = added(Window(), report(CANARY, 0, 1))
+    window = added(window, report(CANARY, 50, 2))
+    window = added(window, report(CANARY, 60, 5, join_s=4))
+    assert window.canary.answers == 60
 
 
 def test_a_report_counts_once():
@@ -54,7 +65,8 @@ def test_a_report_counts_once():
     window = added(window, report(CANARY, 50, 3))
     again = added(window, report(CANARY, 50, 3))
     older = added(again, report(CANARY, 20, 2))
-    assert older.canary.answers == 50
+    late = added(older, report(CANARY, 20, 3.01))
+    assert late.canary.answers == 50
 
 
 def test_what_is_remembered_of_replicas_is_bounded():
