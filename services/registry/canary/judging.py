@@ -40,7 +40,7 @@ class Limits:
     first_token_ratio: float = 2.0
     first_token_slack_s: float = 0.1
     next_token_ratio: float = 1.5
-    next_token_slack_s: float = 0.005
+    next_token_slack_s: float = 0.001
     ready_s: float = 300.0
     failed_s: float = 5.0
     idle_s: float = 600.0

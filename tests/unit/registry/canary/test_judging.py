@@ -72,7 +72,7 @@ def test_a_better_canary_is_no_worse():
 def test_the_words_name_the_figures():
     """People read how much, against what, and how much would be borne."""
     words = judge(CHAMPION, counts(20, next_s=0.06), LIMITS).words
-    assert "each next token after 60.0 ms, the champion's after 20.0 ms (at most 35.0 ms)" in words
+    assert "each next token after 60.0 ms, the champion's after 20.0 ms (at most 31.0 ms)" in words
     assert "3 of 3 answers failed (100%)" in judge(CHAMPION, counts(3, failed=3), LIMITS).words
     assert judge(CHAMPION, counts(0), LIMITS).words == "no answers yet; it takes 20 to judge"
 
@@ -92,3 +92,11 @@ def test_the_bound_of_a_rate():
     assert round(surely_above(3, 3), 3) == 0.526
     assert surely_above(3, 3) < surely_above(30, 30) < 1
     assert surely_above(10, 100) < 0.1
+
+
+@pytest.mark.parametrize("next_s", [0.002, 0.02, 0.2])
+def test_three_times_as_slow_is_too_slow(next_s: float):
+    """However fast the champion is; a tenth more is not."""
+    champion = counts(200, next_s=next_s)
+    assert judge(champion, counts(20, next_s=3 * next_s), LIMITS).judgement is Judgement.WORSE
+    assert judge(champion, counts(20, next_s=1.1 * next_s), LIMITS).judgement is Judgement.HOLDS

@@ -60,8 +60,8 @@ class Mesh:
                     phase,
                     self.counts[NUMBER] if name == "a" else Counts(),
                     f"{name} has no room" if phase is Phase.FAILED else "",
-                    self.now_s,
-                    self.present,
+                    time_s=self.now_s,
+                    present=self.present,
                 )
                 for name, phase in self.phases.items()
             ),
