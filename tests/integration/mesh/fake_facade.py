@@ -1,13 +1,16 @@
 """A facade for tests of the edge: tells what reached it, or streams numbered lines with gaps.
 
-Run as `python fake_facade.py SOCKET`. A body of {"lines": n, "gap_s": s} asks for a stream; any
-other request gets its own method, path and headers back as JSON.
+Run as `python fake_facade.py SOCKET`. A body of {"lines": n, "gap_s": s} asks for a stream; one
+with "patience_s", too, is given up when nobody takes it for so long, which a file beside SOCKET
+tells. Any other request gets its own method, path and headers back as JSON.
 """
 
+import io
 import json
 import sys
 import time
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
 
 
@@ -31,8 +34,10 @@ class Handler(BaseHTTPRequestHandler):
         """Streams, where the body asks for it."""
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         asked = json.loads(body) if body.startswith(b"{") else {}
+        if "patience_s" in asked:
+            self.connection.settimeout(asked["patience_s"])
         if "lines" in asked:
-            self.stream(asked["lines"], asked["gap_s"])
+            self.stream_or_give_up(asked)
         else:
             self.tell()
 
@@ -46,6 +51,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def stream_or_give_up(self, asked: dict[str, float]) -> None:
+        """Hangs up in the midst of a stream that nobody takes."""
+        try:
+            self.stream(int(asked["lines"]), asked["gap_s"])
+        except TimeoutError:
+            self.close_connection = True
+            self.wfile = io.BytesIO()
+            Path(f"{sys.argv[1]}.given-up").touch()
 
     def stream(self, lines: int, gap_s: float) -> None:
         """Sends each line in a chunk of its own."""

@@ -262,6 +262,26 @@ def test_stream_arrives_as_it_is_made(edge):
     assert all(later - sooner > 0.05 for (sooner, _), (later, _) in pairwise(arrivals))
 
 
+def test_a_reader_who_takes_nothing_is_not_read_for(tmp_path):
+    """Envoy keeps no more of an answer than its buffers hold, so that the facade notices; what it
+    has given up ends without an end."""
+    body = json.dumps({"lines": 4_000_000, "gap_s": 0, "patience_s": 1})
+    with running_facade(tmp_path), running_envoy(tmp_path, plan(tmp_path)) as envoy:
+        with socket.socket() as slow:
+            slow.settimeout(10)
+            slow.connect(("127.0.0.1", envoy.topology.edge_port))
+            slow.sendall(
+                f"POST /v1/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+                f"authorization: Bearer {API_KEY}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\n\r\n{body}".encode()
+            )
+            assert slow.recv(1)
+            eventually(lambda: any(tmp_path.glob("*.given-up")), within_s=30)
+            answer = slow.makefile("rb").read()
+        assert len(answer) < 20_000_000
+        assert not answer.endswith(b"0\r\n\r\n")
+
+
 def test_log_tells_the_request_and_no_secret(edge):
     """One JSON line per request, with the path but not the query, and no key from anywhere."""
     cookie = {"cookie": f"parley_session={PAGE_KEY}", "x-client-request-id": "mine-1"}
