@@ -43,5 +43,9 @@ def _is_idle(worker: psutil.Process) -> bool:
 
 
 def _has_scheduler(worker: psutil.Process) -> bool:
-    parent = worker.parent()
-    return parent is not None and leftovers.mark_of(parent) == leftovers.mark_of(worker)
+    """Whether its parent is of this home. Orphans get the machine's first process for a parent,
+    which may not be looked at, even by root in a container."""
+    mark, parent = leftovers.mark_of(worker), worker.parent()
+    with suppress(psutil.Error):
+        return parent is not None and leftovers.mark_of(parent) == mark
+    return False

@@ -66,6 +66,17 @@ def test_an_idle_worker_without_a_scheduler_is_ended(home: Home, start: Start):
     assert orphans.end_idle(home) == 0
 
 
+def test_an_orphan_is_ended_whatever_took_it_in(home: Home, start: Start):
+    """The machine's first process does, and may be closed to us."""
+    scheduler = start("scheduler", f"bash -c 'exec -a \"{IDLE}\" sleep 600' & read line")
+    wait_until(lambda: any(child.cmdline()[:1] == [IDLE] for child in children(scheduler)))
+    (worker,) = children(scheduler)
+    scheduler.kill()
+    scheduler.wait(WAIT_S)
+    assert orphans.end_idle(home) == 1
+    wait_until(lambda: worker not in leftovers.find(home))
+
+
 @pytest.mark.parametrize(("title", "work"), [(BUSY, "read line"), (IDLE, AT_WORK)])
 def test_a_worker_with_a_task_goes_on(home: Home, start: Start, title: str, work: str):
     """Whether its title says so already, or only its child does; and it is not left held still."""
