@@ -56,7 +56,7 @@ class Servicer(pb_grpc.ModelServingServicer):
         self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.GenerateResponse]:
         """Streams one to eight answers."""
-        pinned = _find_pinned(context)
+        pinned = find_pinned(context)
         choice = self._replica.choose(request.model, self._chance(), pinned)
         loaded = self._replica.versions[choice.key]
         if loaded.engine.failed:
@@ -80,7 +80,7 @@ class Servicer(pb_grpc.ModelServingServicer):
         self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> pb.CountTokensResponse:
         """Counts a prompt's tokens."""
-        pinned = _find_pinned(context)
+        pinned = find_pinned(context)
         choice = self._replica.choose(request.model, self._chance(), pinned)
         loaded = self._replica.versions[choice.key]
         heavy = request.ByteSize() > INLINE_BYTES_MAX
@@ -120,7 +120,7 @@ class Servicer(pb_grpc.ModelServingServicer):
             self._mirror.offer(original, mirror, lambda: self._read(request, mirror))
 
 
-def _find_pinned(context: grpc.aio.ServicerContext) -> str:
+def find_pinned(context: grpc.aio.ServicerContext) -> str:
     """The version that a proxy has chosen for this request, empty for none."""
     metadata = context.invocation_metadata() or ()
     return next((str(value) for key, value in metadata if key == VERSION_KEY), "")

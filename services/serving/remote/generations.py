@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
+from services.rpc.errors import Internal, Unavailable
 from services.serving.admission import Admission, Ticket
 from services.serving.ask import Delta, Event, Finished, Started
 from services.serving.metrics import ModelMetrics
@@ -164,6 +165,8 @@ class RemoteGenerations:
             self._admission.leave(ticket)
             await news.put((choice, _END))
         except Exception as error:
+            if isinstance(error, Unavailable | Internal):
+                self._metrics.failed()
             # Whoever waits for the answer raises it.
             await news.put((choice, error))
 
@@ -181,9 +184,9 @@ class RemoteGenerations:
         now_s = self._clock()
         if choice.first_s is None:
             choice.first_s = now_s
-            self._metrics.first_token.observe(now_s - choice.admitted_s)
+            self._metrics.first(max(len(piece.ids), 1), now_s - choice.admitted_s)
         elif piece.ids:
-            self._metrics.inter_token.observe((now_s - choice.last_s) / len(piece.ids))
+            self._metrics.later(len(piece.ids), now_s - choice.last_s)
         choice.last_s = now_s
         await news.put((choice, piece))
 

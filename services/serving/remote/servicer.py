@@ -8,7 +8,7 @@ from services.serving.remote.asking import Question, to_count, to_question
 from services.serving.remote.failures import not_understood
 from services.serving.remote.reading import prompt_tokens
 from services.serving.remote.standing import Standing
-from services.serving.servicer import INLINE_BYTES_MAX, Servicer
+from services.serving.servicer import INLINE_BYTES_MAX, Servicer, find_pinned
 
 
 class RemoteServicer(Servicer):
@@ -18,7 +18,8 @@ class RemoteServicer(Servicer):
         self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> pb.CountTokensResponse:
         """Counts a prompt's tokens, as the server's usage of one token's answer tells them."""
-        standing = self._replica.versions[self._replica.choose(request.model, self._chance()).key]
+        choice = self._replica.choose(request.model, self._chance(), find_pinned(context))
+        standing = self._replica.versions[choice.key]
         question = to_count(request, standing.generations.model, standing.dialect)
         tokens = prompt_tokens(await standing.generations.count(question))
         if tokens is None:
