@@ -255,7 +255,8 @@ def test_envoy_starts_from_the_last_files_without_the_mesh(whole: Running):
         with httpx.Client() as client:
             assert _ask(whole, client) == httpx.codes.OK
         assert _called(whole) == set(BOTH)
-    _until(whole, lambda mesh: _ready_in(mesh) == BOTH)
+    # Both have joined it again.
+    _until(whole, lambda mesh: _serving(mesh) == BOTH)
     with ReplicaProbe(whole, "serving-1") as probe:
         probe.process().kill()
     _until(whole, lambda mesh: _ready_in(mesh) == ["serving-0"] and _called(whole) == {"serving-0"})

@@ -18,11 +18,12 @@ from parley.serving.v1 import model_serving_pb2_grpc as serving_grpc
 from services.mesh.bootstrap import build_bootstrap
 from services.mesh.topology import Topology
 
-from .programs import API_KEY, ROOT, RunningEnvoy, eventually, is_ready, plan
+from .programs import API_KEY, ROOT, RunningEnvoy, eventually, free_ports, is_ready, plan
 
 WAIT_S = 60.0
 CALL_S = 5.0
 POLL_S = 0.002
+REPLICA = "tests.integration.mesh.joining_replica"
 KEY = (("authorization", f"Bearer {API_KEY}"),)
 
 
@@ -57,7 +58,12 @@ class Joined:
     def start_replica(self, name: str) -> None:
         """A replica that joins."""
         address = f"unix:{self.folder / name}.sock"
-        self._start(name, "tests.integration.mesh.joining_replica", address, name, self.address)
+        self._start(name, REPLICA, address, name, self.address)
+
+    def start_far_replica(self, name: str) -> None:
+        """A replica that joins as one of another host would: through Envoy, with a key."""
+        address = f"127.0.0.1:{free_ports(1)[0]}"
+        self._start(name, REPLICA, address, name, self.envoy.mesh, API_KEY)
 
     def start_envoy(self) -> None:
         """Envoy, as the launcher would have it; waits until its listeners are open."""

@@ -1,6 +1,7 @@
 """The fake replica of `fake_replica.py`, which joins a mesh; it has one version ready.
 
-Run as `python -m tests.integration.mesh.joining_replica ADDRESS NAME MESH`. On SIGTERM it drains.
+Run as `python -m tests.integration.mesh.joining_replica ADDRESS NAME MESH [KEY]`. On SIGTERM it
+drains.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from tests.fakes.mesh import DRAINING, SERVING, report
 from .fake_replica import SERVICE, FakeServing
 
 
-async def main(address: str, name: str, mesh_address: str) -> None:
+async def main(address: str, name: str, mesh_address: str, key: str | None = None) -> None:
     """Serves until a signal."""
     states = [SERVING]
 
@@ -28,7 +29,7 @@ async def main(address: str, name: str, mesh_address: str) -> None:
     model_serving_pb2_grpc.add_ModelServingServicer_to_server(FakeServing(name), server.grpc)
     await server.start()
     await server.set_serving(True)
-    joiner = Joiner(says, mesh_address)
+    joiner = Joiner(says, mesh_address, key)
     joiner.start()
 
     async def on_drain() -> None:

@@ -86,6 +86,16 @@ def test_a_drain_fails_no_call(whole):
     assert found.replicas[1].left == "It ended after its drain."
 
 
+def test_a_replica_joins_through_the_mesh_listener_with_a_key(whole):
+    """As one of another host does; its end is seen as soon."""
+    whole.start_far_replica("far")
+    whole.until(lambda found: routed(found) == ["far", *BOTH])
+    eventually(lambda: _answer(whole, {"far", *BOTH}), WAIT_S)
+    whole.kill("far")
+    whole.until(lambda found: routed(found) == BOTH)
+    assert whole.who_answers() == set(BOTH)
+
+
 def test_envoy_goes_on_without_the_mesh(whole):
     """And loses nobody when a process comes that has to learn who is there."""
     whole.kill("mesh")
@@ -107,7 +117,7 @@ def test_envoy_starts_from_the_last_files_and_follows_them(whole):
     assert "envoy-files.json" in " ".join(words)
     eventually(lambda: _answer(whole, set(BOTH)), WAIT_S)
     whole.start_mesh()
-    whole.until(lambda found: bool(found.snapshot))
+    whole.until(lambda found: len(found.replicas) == len(BOTH))
     whole.kill("serving-1")
     whole.until(lambda found: any(one.left for one in found.replicas))
     eventually(lambda: _answer(whole, {"serving-0"}), WAIT_S)
