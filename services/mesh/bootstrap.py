@@ -25,12 +25,14 @@ from envoy_data_plane.envoy.config.overload.v3 import (
     ThresholdTrigger,
     Trigger,
 )
+from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from envoy_data_plane.envoy.extensions.resource_monitors.downstream_connections.v3 import (
     DownstreamConnectionsConfig,
 )
 from envoy_data_plane.envoy.extensions.resource_monitors.fixed_heap.v3 import FixedHeapConfig
 
 from services.mesh.clusters import static_clusters
+from services.mesh.discovery import dynamic_resources
 from services.mesh.listeners import (
     edge_listener,
     mesh_listener,
@@ -70,13 +72,11 @@ def build_bootstrap(topology: Topology) -> str:
 
     Raises ValueError for an address that is neither `unix:/path` nor `ip:port`.
     """
-    routes = mesh_routes(
-        SERVING,
-        topology.limits,
-        registry=bool(topology.registry_address),
-        jobs=bool(topology.jobs_address),
-    )
-    listeners = [edge_listener(topology), mesh_listener(topology, routes), stats_listener(topology)]
+    listeners = [
+        edge_listener(topology),
+        mesh_listener(topology, _mesh_routes(topology)),
+        stats_listener(topology),
+    ]
     if topology.mlflow_address:
         listeners.append(mlflow_listener(topology))
     bootstrap = Bootstrap(
@@ -88,6 +88,9 @@ def build_bootstrap(topology: Topology) -> str:
         static_resources=BootstrapStaticResources(
             listeners=listeners,
             clusters=static_clusters(topology),
+        ),
+        dynamic_resources=(
+            dynamic_resources(topology.snapshot_dir) if topology.is_discovered else None
         ),
         overload_manager=_overload(topology.limits),
         stats_config=StatsConfig(
@@ -103,6 +106,18 @@ def build_bootstrap(topology: Topology) -> str:
     )
     # `str` keeps the fields' own names: betterproto2's two casings misspell `consecutive_5xx`.
     return json.dumps(bootstrap.to_dict(casing=str), indent=1)
+
+
+def _mesh_routes(topology: Topology) -> RouteConfiguration | None:
+    """The mesh listener's routes, or None where they come from elsewhere."""
+    if topology.is_discovered:
+        return None
+    return mesh_routes(
+        SERVING,
+        topology.limits,
+        registry=bool(topology.registry_address),
+        jobs=bool(topology.jobs_address),
+    )
 
 
 def _overload(limits: Limits) -> OverloadManager:

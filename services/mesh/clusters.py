@@ -1,8 +1,11 @@
 """What stands behind the listeners: the facade, the serving replicas, the registry, MLflow, Envoy's
-own admin.
+own admin; and the mesh process.
 
 No cluster retries: one layer does, the facade, which alone knows what was sent already.
 """
+
+import re
+from collections.abc import Sequence
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
@@ -10,7 +13,11 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     Cluster,
     ClusterCommonLbConfig,
     ClusterDiscoveryType,
+    ClusterEdsClusterConfig,
     ClusterLbPolicy,
+    ClusterLbSubsetConfig,
+    ClusterLbSubsetConfigLbSubsetFallbackPolicy,
+    ClusterLbSubsetConfigLbSubsetSelector,
     OutlierDetection,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -20,6 +27,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     Http2ProtocolOptions,
     HttpProtocolOptions,
     KeepaliveSettings,
+    Metadata,
 )
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
@@ -36,11 +44,14 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
 from envoy_data_plane.envoy.type.v3 import Percent
 from envoy_data_plane.google.protobuf import Any
 
+from services.mesh.discovery import ENDPOINTS_WITHIN_S, from_control
+from services.mesh.filters import LB_METADATA, REPLICA_KEY
 from services.mesh.routes import (
     ADMIN,
     GATEWAY,
     JOBS,
     JOBS_SERVICES,
+    MESH_CONTROL,
     MLFLOW,
     REGISTRY,
     REGISTRY_SERVICE,
@@ -48,7 +59,7 @@ from services.mesh.routes import (
     SERVING_SERVICE,
 )
 from services.mesh.topology import Limits, Replica, Topology
-from services.mesh.typed import address, pack, seconds
+from services.mesh.typed import address, pack, seconds, struct
 
 CONNECT_S = 1.0
 BUFFER_BYTES = 32 << 10
@@ -68,7 +79,7 @@ def http_cluster(name: str, address: str, limits: Limits) -> Cluster:
         common_http_protocol_options=HttpProtocolOptions(idle_timeout=seconds(UVICORN_IDLE_S)),
         explicit_http_config=ExplicitHttp(http_protocol_options=Http1ProtocolOptions()),
     )
-    cluster = _cluster(name, (Replica(name, address),), protocol)
+    cluster = _one_server(_cluster(name, protocol), address)
     cluster.circuit_breakers = _breakers(limits.connections_max)
     return cluster
 
@@ -79,15 +90,48 @@ def serving_cluster(name: str, replicas: tuple[Replica, ...], limits: Limits) ->
     A stream's cost is its length, so the count of open streams is the load. Where no replica is
     healthy the call fails at once instead of trying one that is not.
     """
-    cluster = _grpc_cluster(name, replicas, SERVING_SERVICE, limits)
-    cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
-    cluster.outlier_detection = _outliers()
+    cluster = _grpc_cluster(name, SERVING_SERVICE, limits)
+    _give_members(cluster, assignment(name, replicas))
+    _balance(cluster)
     return cluster
+
+
+def discovered_cluster(name: str, limits: Limits) -> Cluster:
+    """Serving replicas that come and go while Envoy runs, otherwise as `serving_cluster`.
+
+    A replica that is no longer named gets no more calls, however healthy it looks; what it answers
+    goes on to its end.
+    """
+    cluster = _grpc_cluster(name, SERVING_SERVICE, limits)
+    cluster.type = ClusterDiscoveryType.EDS
+    cluster.eds_cluster_config = ClusterEdsClusterConfig(
+        eds_config=from_control(ENDPOINTS_WITHIN_S)
+    )
+    # A label ends at the first dot of a name.
+    cluster.alt_stat_name = re.sub(r"[^A-Za-z0-9_@-]", "_", name)
+    cluster.ignore_health_on_host_removal = True
+    _balance(cluster)
+    return cluster
+
+
+def assignment(name: str, replicas: Sequence[Replica]) -> ClusterLoadAssignment:
+    """The replicas of a cluster, each of which a caller may prefer by its name."""
+    endpoints = [_endpoint(replica) for replica in replicas]
+    for endpoint, replica in zip(endpoints, replicas, strict=True):
+        said = {LB_METADATA: struct({REPLICA_KEY: replica.name})}
+        endpoint.metadata = Metadata(filter_metadata=said)
+    groups = [LocalityLbEndpoints(lb_endpoints=endpoints)] if endpoints else []
+    return ClusterLoadAssignment(cluster_name=name, endpoints=groups)
+
+
+def control_cluster(address: str, limits: Limits) -> Cluster:
+    """The mesh process. Asked whatever its health says: Envoy's own stream must try again soon."""
+    return _one_server(_http2_cluster(MESH_CONTROL, limits), address)
 
 
 def service_cluster(name: str, address: str, service: str, limits: Limits) -> Cluster:
     """A service with one server, over HTTP/2. While it is not healthy a call fails at once."""
-    return _grpc_cluster(name, (Replica(name, address),), service, limits)
+    return _one_server(_grpc_cluster(name, service, limits), address)
 
 
 def admin_cluster(topology: Topology) -> Cluster:
@@ -95,17 +139,18 @@ def admin_cluster(topology: Topology) -> Cluster:
     protocol = UpstreamProtocol(
         explicit_http_config=ExplicitHttp(http_protocol_options=Http1ProtocolOptions())
     )
-    return _cluster(ADMIN, (Replica(ADMIN, topology.admin_address),), protocol)
+    return _one_server(_cluster(ADMIN, protocol), topology.admin_address)
 
 
 def static_clusters(topology: Topology) -> list[Cluster]:
-    """All clusters of a mesh whose replicas are known when Envoy starts."""
+    """All clusters that are known when Envoy starts."""
     limits = topology.limits
-    clusters = [
-        http_cluster(GATEWAY, topology.gateway_address, limits),
-        serving_cluster(SERVING, topology.replicas, limits),
-        admin_cluster(topology),
-    ]
+    clusters = [http_cluster(GATEWAY, topology.gateway_address, limits)]
+    if not topology.is_discovered:
+        clusters.append(serving_cluster(SERVING, topology.replicas, limits))
+    clusters.append(admin_cluster(topology))
+    if topology.control_address:
+        clusters.append(control_cluster(topology.control_address, limits))
     if topology.registry_address:
         found = service_cluster(REGISTRY, topology.registry_address, REGISTRY_SERVICE, limits)
         clusters.append(found)
@@ -116,35 +161,58 @@ def static_clusters(topology: Topology) -> list[Cluster]:
     return clusters
 
 
-def _grpc_cluster(name: str, members: tuple[Replica, ...], service: str, limits: Limits) -> Cluster:
+def _grpc_cluster(name: str, service: str, limits: Limits) -> Cluster:
     """Our gRPC servers, of which only those that say that they serve take calls."""
+    cluster = _http2_cluster(name, limits)
+    cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
+    cluster.health_checks = [_health(service)]
+    return cluster
+
+
+def _http2_cluster(name: str, limits: Limits) -> Cluster:
     protocol = UpstreamProtocol(
         explicit_http_config=ExplicitHttp(http2_protocol_options=_grpc_http2(limits))
     )
-    cluster = _cluster(name, members, protocol)
-    cluster.common_lb_config = ClusterCommonLbConfig(healthy_panic_threshold=Percent(value=0))
-    cluster.health_checks = [_health(service)]
+    cluster = _cluster(name, protocol)
     cluster.circuit_breakers = _breakers(limits.mesh_streams_max)
     return cluster
 
 
-def _cluster(name: str, members: tuple[Replica, ...], protocol: UpstreamProtocol) -> Cluster:
-    endpoints = [
-        LbEndpoint(endpoint=Endpoint(address=address(member.address), hostname=member.name))
-        for member in members
-    ]
-    assignment = ClusterLoadAssignment(
-        cluster_name=name, endpoints=[LocalityLbEndpoints(lb_endpoints=endpoints)]
-    )
+def _cluster(name: str, protocol: UpstreamProtocol) -> Cluster:
+    """A cluster that has no members yet."""
     packed: dict[str, Any] = {UPSTREAM_PROTOCOL: pack(protocol)}
     return Cluster(
         name=name,
-        type=ClusterDiscoveryType.STATIC,
         connect_timeout=seconds(CONNECT_S),
         per_connection_buffer_limit_bytes=BUFFER_BYTES,
-        load_assignment=assignment,
         typed_extension_protocol_options=packed,
     )
+
+
+def _one_server(cluster: Cluster, address: str) -> Cluster:
+    endpoints = [LocalityLbEndpoints(lb_endpoints=[_endpoint(Replica(cluster.name, address))])]
+    members = ClusterLoadAssignment(cluster_name=cluster.name, endpoints=endpoints)
+    return _give_members(cluster, members)
+
+
+def _give_members(cluster: Cluster, members: ClusterLoadAssignment) -> Cluster:
+    cluster.type = ClusterDiscoveryType.STATIC
+    cluster.load_assignment = members
+    return cluster
+
+
+def _endpoint(member: Replica) -> LbEndpoint:
+    return LbEndpoint(endpoint=Endpoint(address=address(member.address), hostname=member.name))
+
+
+def _balance(cluster: Cluster) -> None:
+    """The least busy of two, or the one that the caller prefers where there is such."""
+    cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
+    cluster.lb_subset_config = ClusterLbSubsetConfig(
+        fallback_policy=ClusterLbSubsetConfigLbSubsetFallbackPolicy.ANY_ENDPOINT,
+        subset_selectors=[ClusterLbSubsetConfigLbSubsetSelector(keys=[REPLICA_KEY])],
+    )
+    cluster.outlier_detection = _outliers()
 
 
 def _grpc_http2(limits: Limits) -> Http2ProtocolOptions:

@@ -22,6 +22,11 @@ from envoy_data_plane.envoy.extensions.filters.http.api_key_auth.v3 import (
     KeySource,
 )
 from envoy_data_plane.envoy.extensions.filters.http.grpc_stats.v3 import FilterConfig
+from envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3 import (
+    Config,
+    ConfigKeyValuePair,
+    ConfigRule,
+)
 from envoy_data_plane.envoy.extensions.filters.http.local_ratelimit.v3 import LocalRateLimit
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
@@ -38,8 +43,14 @@ API_KEY_AUTH = "envoy.filters.http.api_key_auth"
 CLIENT_HEADER = "x-parley-client"
 SESSION_COOKIE = "parley_session"
 OUR_HEADERS = ("x-parley-", "x-envoy-")
-# In the mesh one header passes: whom the facade calls for. Only the facade's is believed.
-OUR_MESH_HEADERS = (CLIENT_HEADER, "x-envoy-")
+VERSION_HEADER = "x-parley-version"
+REPLICA_HEADER = "x-parley-replica"
+# In the mesh others of ours pass: whom the facade calls for, and what it routes by. These are set
+# by this proxy alone: who asks, and which version was drawn.
+OUR_MESH_HEADERS = (CLIENT_HEADER, VERSION_HEADER, "x-envoy-")
+# Where load balancing looks for what endpoints are, and what one says there of itself.
+LB_METADATA = "envoy.lb"
+REPLICA_KEY = "replica"
 KEY_HEADERS = ("authorization", "x-api-key")
 SERVING_METHODS = ("Generate", "CountTokens", "ListLoadedModels")
 
@@ -98,6 +109,19 @@ def grpc_stats(service: str) -> HttpFilter:
         enable_upstream_stats=True,
     )
     return HttpFilter(name="envoy.filters.http.grpc_stats", typed_config=pack(config))
+
+
+def prefer_replica() -> HttpFilter:
+    """Lets a caller name the replica that it would like best, which load balancing then looks for.
+
+    The header goes no further.
+    """
+    found = ConfigKeyValuePair(metadata_namespace=LB_METADATA, key=REPLICA_KEY)
+    rule = ConfigRule(header=REPLICA_HEADER, on_header_present=found, remove=True)
+    return HttpFilter(
+        name="envoy.filters.http.header_to_metadata",
+        typed_config=pack(Config(request_rules=[rule])),
+    )
 
 
 def router() -> HttpFilter:

@@ -18,6 +18,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManagerCodecType,
     HttpConnectionManagerPathWithEscapedSlashesAction,
     HttpFilter,
+    Rds,
     RequestIdExtension,
 )
 from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdConfig
@@ -25,8 +26,9 @@ from envoy_data_plane.envoy.extensions.request_id.uuid.v3 import UuidRequestIdCo
 from services.mesh import filters
 from services.mesh.access_log import edge_log, mesh_log, mlflow_log
 from services.mesh.clusters import BUFFER_BYTES, CONNECTION_WINDOW_BYTES, STREAM_WINDOW_BYTES
+from services.mesh.discovery import routes_source
 from services.mesh.replies import edge_replies, mesh_replies, mlflow_replies
-from services.mesh.routes import SERVING_SERVICE, edge_routes, mlflow_routes, stats_routes
+from services.mesh.routes import MESH, SERVING_SERVICE, edge_routes, mlflow_routes, stats_routes
 from services.mesh.topology import Limits, Topology
 from services.mesh.typed import loopback, pack, seconds
 
@@ -55,10 +57,14 @@ def edge_listener(topology: Topology) -> Listener:
     return _listener("edge", topology.edge_port, manager, limits)
 
 
-def mesh_listener(topology: Topology, routes: RouteConfiguration) -> Listener:
-    """gRPC only, with a key asked of every call; `routes` says which replicas take it."""
+def mesh_listener(topology: Topology, routes: RouteConfiguration | None) -> Listener:
+    """gRPC only, with a key asked of every call; `routes` says which replicas take it, None that
+    this comes and changes while Envoy runs."""
     limits = topology.limits
     manager = _manager("mesh", routes, limits, limits.mesh_streams_max)
+    if routes is None:
+        source = routes_source(topology.snapshot_dir)
+        manager.rds = Rds(config_source=source, route_config_name=MESH)
     manager.codec_type = HttpConnectionManagerCodecType.HTTP2
     manager.path_with_escaped_slashes_action = EscapedSlashes.REJECT_REQUEST
     # The facade names its calls by the edge's request id: keep it.
@@ -69,6 +75,7 @@ def mesh_listener(topology: Topology, routes: RouteConfiguration) -> Listener:
     manager.local_reply_config = mesh_replies()
     manager.http_filters = [
         filters.grpc_stats(SERVING_SERVICE),
+        filters.prefer_replica(),
         filters.key_auth(topology.mesh_clients),
         filters.router(),
     ]
@@ -104,7 +111,7 @@ def _edge_keys(topology: Topology) -> HttpFilter:
 
 
 def _manager(
-    name: str, routes: RouteConfiguration, limits: Limits, streams_max: int
+    name: str, routes: RouteConfiguration | None, limits: Limits, streams_max: int
 ) -> HttpConnectionManager:
     """What every listener asks of HTTP, whatever it carries."""
     return HttpConnectionManager(

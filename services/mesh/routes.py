@@ -4,6 +4,8 @@ The edge's routes are OpenAI's paths and the page; the mesh's are gRPC services;
 its own. Knows clusters by name only.
 """
 
+from collections.abc import Sequence
+
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     FilterConfig,
@@ -14,6 +16,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RouteConfiguration,
     RouteMatch,
     VirtualHost,
+    WeightedCluster,
 )
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import Int64Range
@@ -23,12 +26,16 @@ from services.mesh.filters import API_KEY_AUTH, KEY_HEADERS
 from services.mesh.topology import Limits
 from services.mesh.typed import pack, seconds
 
+MESH = "mesh"  # the mesh listener's routes
 GATEWAY = "gateway"
 SERVING = "serving"
 ADMIN = "admin"
 REGISTRY = "registry"
 JOBS = "jobs"
 MLFLOW = "mlflow"
+MESH_CONTROL = "mesh-control"
+# Those of the mesh's routes that are there while Envoy runs, whatever the mesh process says.
+STATIC_CLUSTERS = frozenset({REGISTRY, JOBS, MESH_CONTROL})
 # A browser says which page asks, in one of these; programs send neither. The page's cookie must not
 # serve other pages, and those of this machine's other ports are no better.
 FETCH_SITE = "sec-fetch-site"
@@ -46,6 +53,7 @@ DATASETS = "/api/v1/datasets"
 STATS_PATHS = ("/ready", "/stats/prometheus")
 SERVING_SERVICE = "parley.serving.v1.ModelServing"
 REGISTRY_SERVICE = "parley.registry.v1.Registry"
+CONTROL_SERVICE = "parley.mesh.v1.Mesh"
 JOBS_SERVICES = ("parley.jobs.v1.Jobs", "parley.jobs.v1.Feedback")
 MESH_SERVICES = (
     SERVING_SERVICE,
@@ -77,20 +85,30 @@ def edge_routes(limits: Limits) -> RouteConfiguration:
 
 
 def mesh_routes(
-    cluster: str, limits: Limits, *, registry: bool = False, jobs: bool = False
+    cluster: str,
+    limits: Limits,
+    *,
+    registry: bool = False,
+    jobs: bool = False,
+    control: bool = False,
+    models: Sequence[Route] = (),
 ) -> RouteConfiguration:
-    """Routes of the mesh listener: the serving services go to `cluster`, the registry's and the
-    jobs' to their own where there are such, others are UNIMPLEMENTED."""
+    """Routes of the mesh listener: `models` first, then the serving services go to `cluster`, and
+    those of the registry, the jobs and the mesh process to their own where there are such; others
+    are UNIMPLEMENTED."""
     homes = dict.fromkeys(MESH_SERVICES, cluster)
     if registry:
         homes[REGISTRY_SERVICE] = REGISTRY
     if jobs:
         homes.update(dict.fromkeys(JOBS_SERVICES, JOBS))
     routes = [
-        _stream(RouteMatch(prefix=f"/{service}/"), home, limits) for service, home in homes.items()
+        *models,
+        *(_stream(RouteMatch(prefix=f"/{one}/"), to, limits) for one, to in homes.items()),
     ]
-    host = VirtualHost(name="mesh", domains=["*"], routes=routes)
-    return RouteConfiguration(name="mesh", virtual_hosts=[host])
+    if control:
+        routes.append(_control(limits))
+    host = VirtualHost(name=MESH, domains=["*"], routes=routes)
+    return RouteConfiguration(name=MESH, virtual_hosts=[host])
 
 
 def mlflow_routes(limits: Limits) -> RouteConfiguration:
@@ -116,6 +134,22 @@ def stats_routes() -> RouteConfiguration:
         Route(match=RouteMatch(path=path), route=RouteAction(cluster=ADMIN)) for path in STATS_PATHS
     ]
     return _own_host("stats", pages)
+
+
+def stream_action(to: str | WeightedCluster, limits: Limits) -> RouteAction:
+    """Calls that take long go to one cluster or to several: they are bounded by silence and in all,
+    and have no timeout."""
+    return RouteAction(
+        cluster=to if isinstance(to, str) else None,
+        weighted_clusters=None if isinstance(to, str) else to,
+        timeout=seconds(0),  # Envoy's default of 15 s would cut a stream
+        idle_timeout=seconds(limits.silence_s),
+        # Not by the caller's grpc-timeout: both ends keep that themselves, and Envoy, when it is a
+        # moment earlier, resets the stream, which the caller would take for an INTERNAL error.
+        max_stream_duration=RouteActionMaxStreamDuration(
+            max_stream_duration=seconds(limits.stream_s)
+        ),
+    )
 
 
 def _own_host(name: str, routes: list[Route]) -> RouteConfiguration:
@@ -145,17 +179,15 @@ def _upload(match: RouteMatch, limits: Limits) -> Route:
 
 
 def _stream(match: RouteMatch, cluster: str, limits: Limits) -> Route:
-    action = RouteAction(
-        cluster=cluster,
-        timeout=seconds(0),  # Envoy's default of 15 s would cut a stream
-        idle_timeout=seconds(limits.silence_s),
-        # Not by the caller's grpc-timeout: both ends keep that themselves, and Envoy, when it is a
-        # moment earlier, resets the stream, which the caller would take for an INTERNAL error.
-        max_stream_duration=RouteActionMaxStreamDuration(
-            max_stream_duration=seconds(limits.stream_s)
-        ),
-    )
-    return Route(match=match, route=action)
+    return Route(match=match, route=stream_action(cluster, limits))
+
+
+def _control(limits: Limits) -> Route:
+    """A replica of another machine stays joined for as long as it speaks."""
+    action = stream_action(MESH_CONTROL, limits)
+    action.idle_timeout = seconds(limits.answer_s)
+    action.max_stream_duration = RouteActionMaxStreamDuration(max_stream_duration=seconds(0))
+    return Route(match=RouteMatch(prefix=f"/{CONTROL_SERVICE}/"), route=action)
 
 
 def _refuse(status: int, match: RouteMatch) -> Route:

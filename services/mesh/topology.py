@@ -54,6 +54,9 @@ class Topology:
     The registry, the jobs' service and MLflow are left out where their addresses are empty; MLflow
     has a listener of its own, which takes the keys of the edge.
 
+    Either `replicas` names all there will be, or they come and go while Envoy runs: it follows the
+    mesh process at `control_address`, or the files of `snapshot_dir` where that is given, too.
+
     Raises ValueError naming what is wrong.
     """
 
@@ -62,10 +65,12 @@ class Topology:
     stats_port: int
     admin_address: str
     gateway_address: str
-    replicas: tuple[Replica, ...]
     edge_clients: Mapping[str, str] = field(repr=False)
     mesh_clients: Mapping[str, str] = field(repr=False)
     page_key: str = field(repr=False)
+    replicas: tuple[Replica, ...] = ()
+    control_address: str = ""
+    snapshot_dir: str = ""
     registry_address: str = ""
     jobs_address: str = ""
     mlflow_address: str = ""
@@ -80,7 +85,15 @@ class Topology:
                 raise ValueError(f"each client needs a key: {', '.join(clients)}")
             if len(set(clients.values())) < len(clients):
                 raise ValueError(f"clients must not share a key: {', '.join(clients)}")
-        if not self.replicas or len({one.name for one in self.replicas}) < len(self.replicas):
+        if self.is_discovered and self.replicas:
+            raise ValueError("replicas must be empty where control_address or snapshot_dir is set")
+        names = {one.name for one in self.replicas}
+        if not self.is_discovered and (not names or len(names) < len(self.replicas)):
             raise ValueError("replicas must be at least one, and differ in name")
         if self.mlflow_address and not self.mlflow_port:
             raise ValueError("mlflow_port must be set where mlflow_address is")
+
+    @property
+    def is_discovered(self) -> bool:
+        """Whether replicas come and go while Envoy runs."""
+        return bool(self.control_address or self.snapshot_dir)

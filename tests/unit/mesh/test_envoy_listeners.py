@@ -60,29 +60,26 @@ def test_escaped_slashes_never_reach_routing(managers, name, action):
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
-        ("edge", "x-parley-"),
-        ("mlflow", "x-parley-"),
-        ("stats", "x-parley-"),
-        ("mesh", "x-parley-client"),
+        ("edge", ["x-parley-"]),
+        ("mlflow", ["x-parley-"]),
+        ("stats", ["x-parley-"]),
+        ("mesh", ["x-parley-client", "x-parley-version"]),
     ],
 )
 def test_own_headers_are_dropped_before_anything_reads_them(managers, name, ours):
     """Only the proxy itself may say x-parley-* and x-envoy-*; in the mesh the facade says whom it
-    calls for."""
+    calls for, and what to route by."""
     (early,) = managers[name]["early_header_mutation_extensions"]
     rules = early["typed_config"]["mutations"]
     matchers = [rule["remove_on_match"]["key_matcher"] for rule in rules]
-    assert matchers == [
-        {"prefix": ours, "ignore_case": True},
-        {"prefix": "x-envoy-", "ignore_case": True},
-    ]
+    assert matchers == [{"prefix": one, "ignore_case": True} for one in (*ours, "x-envoy-")]
 
 
 @pytest.mark.parametrize(
     ("name", "filters"),
     [
         ("edge", ["local_ratelimit", "api_key_auth", "router"]),
-        ("mesh", ["grpc_stats", "api_key_auth", "router"]),
+        ("mesh", ["grpc_stats", "header_to_metadata", "api_key_auth", "router"]),
         ("mlflow", ["api_key_auth", "router"]),
         ("stats", ["router"]),
     ],
