@@ -156,8 +156,8 @@ class Control:
                 return Held(version, snapshot.resources[kind])
         return Held()
 
-    def _on_taken(self, snapshot: Snapshot) -> None:
-        taken_s = time.monotonic() - self._published_s
+    def _on_taken(self, snapshot: Snapshot, began_s: float) -> None:
+        taken_s = time.monotonic() - max(self._published_s, began_s)
         TAKEN.observe(taken_s)
         log.info("taken", snapshot=snapshot.version, taken_ms=round(taken_s * 1e3, 1))
         self._keep_soon(snapshot)

@@ -30,7 +30,9 @@ TYPES = {
     ROUTES: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
 }
 CLUSTERS_FILE = "cds.json"
+# Written last: where it is, the others are.
 ROUTES_FILE = "rds.json"
+ENDPOINTS_FILES = "eds-*.json"
 # Envoy's own would let a control plane that is back wait for up to 30 s.
 RETRY_S_MIN, RETRY_S_MAX = 0.1, 1.0
 # A cluster is not held up for ever by an answer that does not come.

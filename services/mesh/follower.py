@@ -15,7 +15,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, Discov
 
 from services.mesh.discovery import CLUSTERS, ENDPOINTS, TYPES
 from services.mesh.metrics import REFUSALS
-from services.mesh.rollout import Held, Step, plan_rollout
+from services.mesh.rollout import WARM_S, Held, Step, plan_rollout
 from services.mesh.routes import STATIC_CLUSTERS
 from services.mesh.snapshot import Snapshot, routed_clusters
 from services.mesh.typed import pack
@@ -25,9 +25,6 @@ log = structlog.get_logger()
 KINDS = {url: kind for kind, url in TYPES.items()}
 TAKEN_WITHIN_S = 2.0
 WRITTEN_WITHIN_S = 5.0
-# A new cluster's replicas are asked for their health before it takes calls. Envoy says nothing of
-# when it has been; over a unix socket it takes some milliseconds.
-WARM_S = 0.1
 REFUSAL_CHARS_MAX = 500
 
 
@@ -65,7 +62,8 @@ class Follower:
         find_target: the snapshot to follow; None while there is none.
         find_held: what a version of a kind held, if that is known.
         statuses: how far the proxy is, by kind; outlives the stream.
-        on_taken: called whenever the proxy has taken a whole snapshot, with it.
+        on_taken: called when the proxy has taken a whole snapshot, with that and with when the
+            stream began.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class Follower:
         find_target: Callable[[], Snapshot | None],
         find_held: Callable[[str, str], Held],
         statuses: dict[str, ResourceStatus],
-        on_taken: Callable[[Snapshot], None],
+        on_taken: Callable[[Snapshot, float], None],
     ) -> None:
         self._write = write
         self._find_target = find_target
@@ -88,6 +86,8 @@ class Follower:
         self._news = asyncio.Event()
         self._hurry = False
         self._sent_count = 0
+        self._whole = ""
+        self._began_s = time.monotonic()
 
     def wake(self, urgent: bool) -> None:
         """Says that there is another snapshot; an urgent one ends the waits for the one before."""
@@ -155,8 +155,10 @@ class Follower:
         status.acknowledged, status.acknowledge_time_s = known.taken.version, time.time()
         status.refused = status.refusal = ""
         target = self._find_target()
-        if target is not None and self._has_taken(target.versions):
-            self._on_taken(target)
+        if target is None or target.version == self._whole or not self._has_taken(target.versions):
+            return
+        self._whole = target.version
+        self._on_taken(target, self._began_s)
 
     def _has_taken(self, versions: Mapping[str, str]) -> bool:
         return all(

@@ -12,6 +12,10 @@ from betterproto2 import Message
 from services.mesh.discovery import CLUSTERS, ENDPOINTS, ROUTES
 from services.mesh.snapshot import Snapshot, hash_of
 
+# A new cluster's replicas are asked for their health before it takes calls. Envoy says nothing of
+# when it has been; over a unix socket it takes some milliseconds.
+WARM_S = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Held:

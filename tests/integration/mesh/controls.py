@@ -8,13 +8,14 @@ from concurrent import futures
 
 import grpc
 import httpx
+from envoy_data_plane.envoy.config.core.v3 import HeaderValue, HeaderValueOption
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from parley.mesh.v1 import mesh_pb2, mesh_pb2_grpc
 from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc
 
 from services.mesh.ads import Control
-from services.mesh.snapshot import Snapshot, build_snapshot, check_consistent
+from services.mesh.snapshot import Snapshot, build_snapshot, check_consistent, snapshot_of
 from services.mesh.state import Aliased, Member, MeshState, ModelTraffic, Share
 from services.mesh.topology import Limits
 
@@ -87,11 +88,22 @@ class RunningControl:
         eventually(lambda: self.follows(found))
         return found
 
+    def refused_routes(self, told):
+        """The snapshot of a state, with routes that Envoy refuses."""
+        found = snapshot(told)
+        routes = found.resources["routes"]["mesh"]
+        bad = HeaderValueOption(header=HeaderValue(key="x", value="%NO_SUCH_COMMAND"))
+        routes.virtual_hosts[0].request_headers_to_add = [bad]
+        return snapshot_of(found.resources)
+
     def stop(self):
         """Ends it as a process ends that is killed: without a word."""
+        if not self._thread.is_alive():
+            return
         self._call(self._server.stop(None))
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
     async def _start(self, keep, before):
         self._control = Control(keep, before)
@@ -205,6 +217,36 @@ class Caller:
         """What the mesh process says of itself."""
         stub = mesh_pb2_grpc.MeshStub(self._channel)
         return stub.GetMesh(mesh_pb2.GetMeshRequest(), metadata=KEY, timeout=5)
+
+
+class Load:
+    """Calls without end from some threads; remembers what came of them."""
+
+    def __init__(self, envoy, model, threads=4):
+        self.answers = []
+        self._end = threading.Event()
+        callers = [Caller(envoy) for _ in range(threads)]
+        self._threads = [threading.Thread(target=self._call, args=(one, model)) for one in callers]
+
+    def _call(self, caller, model):
+        while not self._end.is_set():
+            self.answers.append(caller.who(model))
+
+    def __enter__(self):
+        for one in self._threads:
+            one.start()
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        for one in self._threads:
+            one.join(10)
+
+    def since(self, count):
+        """Waits for some more answers, and gives them."""
+        seen = len(self.answers)
+        eventually(lambda: len(self.answers) >= seen + count)
+        return self.answers[seen:]
 
 
 def _told(model, told):

@@ -1,13 +1,9 @@
 """A real Envoy follows the mesh while it changes: nothing is routed to nowhere on the way."""
 
-import dataclasses
 import threading
 
 import grpc
 import pytest
-from envoy_data_plane.envoy.config.core.v3 import HeaderValue, HeaderValueOption
-
-from services.mesh.snapshot import snapshot_of
 
 from .controls import (
     Caller,
@@ -108,36 +104,6 @@ def test_nothing_is_told_twice(mesh):
     assert {kind: one.acknowledge_time_s for kind, one in control.statuses().items()} == sent
 
 
-class Load:
-    """Calls without end from some threads; remembers what came of them."""
-
-    def __init__(self, envoy, model, threads=4):
-        self.answers = []
-        self._end = threading.Event()
-        callers = [Caller(envoy) for _ in range(threads)]
-        self._threads = [threading.Thread(target=self._call, args=(one, model)) for one in callers]
-
-    def _call(self, caller, model):
-        while not self._end.is_set():
-            self.answers.append(caller.who(model))
-
-    def __enter__(self):
-        for one in self._threads:
-            one.start()
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        for one in self._threads:
-            one.join(10)
-
-    def since(self, count):
-        """Waits for some more answers, and gives them."""
-        seen = len(self.answers)
-        eventually(lambda: len(self.answers) >= seen + count)
-        return self.answers[seen:]
-
-
 def test_versions_come_and_go_under_load_and_no_call_fails(tmp_path):
     """What is new takes calls once its replicas can, and what goes is left before it goes."""
     a1, a2 = member(tmp_path, "a", "1"), member(tmp_path, "a", "1", "2")
@@ -176,14 +142,6 @@ def test_a_stream_outlives_its_replicas_leave(tmp_path):
             assert [one.delta.position for one in stream] == list(range(1, 30))
 
 
-def refused_routes(found):
-    """The snapshot with a route that Envoy refuses."""
-    routes = snapshot(dataclasses.replace(found)).resources["routes"]["mesh"]
-    bad = HeaderValueOption(header=HeaderValue(key="x", value="%NO_SUCH_COMMAND"))
-    routes.virtual_hosts[0].request_headers_to_add = [bad]
-    return snapshot_of({**snapshot(found).resources, "routes": {"mesh": routes}})
-
-
 def test_a_refused_change_leaves_what_was_good(tmp_path):
     """It is known by its version and the proxy's words, is not sent again, and the next good one
     is taken, whatever it changes."""
@@ -192,14 +150,14 @@ def test_a_refused_change_leaves_what_was_good(tmp_path):
         caller = Caller(envoy)
         eventually(lambda: caller.who("m") == ("a", "1"))
         good = control.statuses()["routes"].acknowledged
-        bad = control.publish(refused_routes(state(a, v1=100)))
+        bad = control.publish(control.refused_routes(state(a, v1=100)))
         status = eventually(lambda: (found := control.statuses()["routes"]).refused and found)
         assert (status.refused, status.acknowledged) == (bad.versions["routes"], good)
         assert "NO_SUCH_COMMAND" in status.refusal
         rejected = "http.mesh.rds.mesh.update_rejected"
         assert figure(envoy, rejected) == 1
         # Endpoints go on, and the refused routes are not sent again.
-        control.publish(refused_routes(state(a, b, v1=100)))
+        control.publish(control.refused_routes(state(a, b, v1=100)))
         eventually(lambda: {caller.who("m") for _ in range(20)} == {("a", "1"), ("b", "1")})
         assert figure(envoy, rejected) == 1
         control.tell(state(a, b, v1=100, aliases=(("x", "1"),)))
