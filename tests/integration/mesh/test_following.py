@@ -7,6 +7,7 @@ import pytest
 
 from .controls import (
     Caller,
+    Load,
     RunningControl,
     discovered,
     figure,
