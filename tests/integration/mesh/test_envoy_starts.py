@@ -13,16 +13,17 @@ from .programs import plan, running_envoy
 
 
 @pytest.mark.parametrize(
-    "replicas",
+    "changes",
     [
-        (Replica("serving-0", "unix:/nowhere/serving-0.sock"),),
-        (Replica("serving-0", "unix:/nowhere/0.sock"), Replica("far", "[fd00::2]:50051")),
+        {"replicas": (Replica("serving-0", "unix:/nowhere/serving-0.sock"),)},
+        {"replicas": (Replica("serving-0", "unix:/nowhere/0.sock"), Replica("far", "[fd00::2]:1"))},
+        {"replicas": (), "control_address": "unix:/nowhere/mesh.sock"},
     ],
 )
-def test_envoy_finds_nothing_wrong(tmp_path, replicas):
+def test_envoy_finds_nothing_wrong(tmp_path, changes):
     """Envoy's own validation passes, with no word of warning."""
     config = tmp_path / "envoy.json"
-    config.write_text(build_bootstrap(replace(plan(tmp_path), replicas=replicas)))
+    config.write_text(build_bootstrap(replace(plan(tmp_path), **changes)))
     verdict = subprocess.run(
         [*envoy_arguments(config), "--mode", "validate"], capture_output=True, text=True, timeout=30
     )

@@ -82,6 +82,25 @@ def test_a_replica_that_the_caller_prefers_answers(caller):
     assert "saw-x-parley-replica" not in caller.ask("m@2", replica="b")
 
 
+def test_a_preferred_replica_that_is_sick_is_not_replaced(tmp_path):
+    """Envoy looks no further: the call fails at once, and the caller asks again without a
+    preference."""
+    a, b = member(tmp_path, "a", "1"), member(tmp_path, "b", "1")
+    with (
+        serving(tmp_path, "a", "b") as servers,
+        following(tmp_path, state(a, b, v1=100)) as (
+            _,
+            envoy,
+        ),
+    ):
+        caller = Caller(envoy)
+        eventually(lambda: caller.who("m", replica="b") == ("b", "1"))
+        servers["b"].stop(None).wait(10)
+        eventually(lambda: figure(envoy, "cluster.m@1.membership_healthy") == 1)
+        assert caller.who("m", replica="b") is UNAVAILABLE
+        assert {caller.who("m") for _ in range(10)} == {("a", "1")}
+
+
 def test_the_mesh_process_is_reached_through_the_mesh(caller):
     """So that replicas of other machines can join."""
     assert caller.get_mesh().snapshot == "the mesh"
