@@ -25,11 +25,13 @@ from services.mesh.discovery import (
     endpoints_file,
     from_file,
 )
-from services.mesh.rollout import WARM_S
 from services.mesh.snapshot import Snapshot, hash_of
 from services.mesh.typed import pack
 
 OWNER_ONLY = 0o600
+# Envoy reads files when it is told of them, and asks new replicas for their health first. Over a
+# unix socket that takes some milliseconds.
+WARM_S = 0.1
 
 
 class Files:

@@ -15,7 +15,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, Discov
 
 from services.mesh.discovery import CLUSTERS, ENDPOINTS, TYPES
 from services.mesh.metrics import REFUSALS
-from services.mesh.rollout import WARM_S, Held, Step, plan_rollout
+from services.mesh.rollout import Held, Step, plan_rollout
 from services.mesh.routes import STATIC_CLUSTERS
 from services.mesh.snapshot import Snapshot, routed_clusters
 from services.mesh.typed import pack
@@ -168,18 +168,17 @@ class Follower:
 
     async def _roll_out(self, target: Snapshot) -> None:
         held = {kind: one.sent for kind, one in self._subscriptions.items()}
-        began_anew = CLUSTERS not in held or not held[CLUSTERS].resources
-        steps = plan_rollout(held, target, self._asked)
-        for step in steps:
-            if not await self._is_ready_for(step):
+        for step in plan_rollout(held, target, self._asked):
+            is_ready = await self._is_ready_for(step)
+            if self._hurry:
+                return
+            if not is_ready:
                 continue
             await self._send(step)
             if step.settles:
-                await self._until(lambda kind=step.kind: self._is_settled(kind), TAKEN_WITHIN_S)
-            if step.settles and step.kind == ENDPOINTS and not began_anew:
-                await self._until(lambda: False, WARM_S)
-            if self._hurry:
-                return
+                await self._until(self._is_settled, TAKEN_WITHIN_S)
+                if self._hurry:
+                    return
 
     async def _is_ready_for(self, step: Step) -> bool:
         """Whether the proxy has asked for what this step says, and would not refuse it."""
@@ -191,6 +190,8 @@ class Follower:
         return self._has_clusters_of(step) and not (step.removes and self._is_any_refused())
 
     def _has_asked(self, step: Step) -> bool:
+        if self._statuses[CLUSTERS].refused:
+            return True  # and it never will ask for more
         known = self._subscriptions.get(step.kind)
         return known is not None and known.names >= step.held.resources.keys()
 
@@ -207,9 +208,8 @@ class Follower:
     def _is_any_refused(self) -> bool:
         return any(status.refused for status in self._statuses.values())
 
-    def _is_settled(self, kind: str) -> bool:
-        known = self._subscriptions[kind]
-        return known.taken is known.sent
+    def _is_settled(self) -> bool:
+        return all(known.taken is known.sent for known in self._subscriptions.values())
 
     async def _send(self, step: Step) -> None:
         known = self._subscriptions[step.kind]

@@ -12,10 +12,6 @@ from betterproto2 import Message
 from services.mesh.discovery import CLUSTERS, ENDPOINTS, ROUTES
 from services.mesh.snapshot import Snapshot, hash_of
 
-# A new cluster's replicas are asked for their health before it takes calls. Envoy says nothing of
-# when it has been; over a unix socket it takes some milliseconds.
-WARM_S = 0.1
-
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -29,8 +25,8 @@ class Held:
 class Step:
     """One message to a proxy: all of one kind.
 
-    `settles` is whether the proxy must take it before the next step; `removes` whether the step
-    only takes away.
+    `settles` is whether the proxy must have taken it, and all before it, before the next step;
+    `removes` whether the step only takes away.
     """
 
     kind: str
@@ -45,7 +41,8 @@ def plan_rollout(
     """The steps from what a proxy holds to `target`; none where it holds that already.
 
     Kinds in `asked` are told in any case. Clusters that have changed wait for their endpoints, even
-    where those are as before, so both are told together.
+    where those are as before, so both are told together; Envoy says that it has taken the clusters
+    once it has these and their replicas have been asked for their health.
     """
     before = {kind: held.get(kind, Held()) for kind in (CLUSTERS, ENDPOINTS, ROUTES)}
     after = {kind: Held(target.versions[kind], target.resources[kind]) for kind in before}
@@ -62,7 +59,7 @@ def plan_rollout(
     grows = CLUSTERS in asked or both.version != before[CLUSTERS].version
     steps = []
     if grows:
-        steps.append(Step(CLUSTERS, both, settles=True))
+        steps.append(Step(CLUSTERS, both))
     if grows or differs(ENDPOINTS):
         steps.append(Step(ENDPOINTS, after[ENDPOINTS], settles=grows))
     if differs(ROUTES):

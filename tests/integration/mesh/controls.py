@@ -8,6 +8,7 @@ from concurrent import futures
 
 import grpc
 import httpx
+from envoy_data_plane.envoy.config.cluster.v3 import ClusterLbPolicy
 from envoy_data_plane.envoy.config.core.v3 import HeaderValue, HeaderValueOption
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from parley.mesh.v1 import mesh_pb2, mesh_pb2_grpc
@@ -94,6 +95,12 @@ class RunningControl:
         routes = found.resources["routes"]["mesh"]
         bad = HeaderValueOption(header=HeaderValue(key="x", value="%NO_SUCH_COMMAND"))
         routes.virtual_hosts[0].request_headers_to_add = [bad]
+        return snapshot_of(found.resources)
+
+    def refused_cluster(self, told, name):
+        """The snapshot of a state, with one cluster that Envoy refuses."""
+        found = snapshot(told)
+        found.resources["clusters"][name].lb_policy = ClusterLbPolicy.CLUSTER_PROVIDED
         return snapshot_of(found.resources)
 
     def stop(self):

@@ -186,6 +186,21 @@ def test_a_refused_change_leaves_what_was_good(tmp_path):
         assert (status.refused, status.refusal) == ("", "")
 
 
+def test_a_refused_cluster_is_led_to_by_no_route(tmp_path):
+    """What else has changed goes on: replicas come and go, until there is a good one."""
+    a, b = member(tmp_path, "a", "1"), member(tmp_path, "b", "1", "2")
+    with serving(tmp_path, "a", "b"), following(tmp_path, state(a, v1=100)) as (control, envoy):
+        caller = Caller(envoy)
+        eventually(lambda: caller.who("m") == ("a", "1"))
+        told = state(a, b, v1=50, v2=50)
+        control.publish(control.refused_cluster(told, "m@2"))
+        eventually(lambda: control.statuses()["clusters"].refused)
+        eventually(lambda: {caller.who("m") for _ in range(20)} == {("a", "1"), ("b", "1")})
+        assert control.statuses()["clusters"].refusal
+        control.tell(told)
+        assert {version for _, version in (caller.who("m") for _ in range(40))} == {"1", "2"}
+
+
 def test_a_control_plane_that_begins_anew_changes_nothing(tmp_path):
     """Calls and streams go on while it is away and when it is back; what is the same by its hash is
     not sent again."""

@@ -70,9 +70,8 @@ class Proxy:
 
 
 @pytest.fixture
-async def proxy(monkeypatch):
-    """A proxy with its follower at work, and no wait for replicas that are not there."""
-    monkeypatch.setattr(module, "WARM_S", 0.001)
+async def proxy():
+    """A proxy with its follower at work."""
     one = Proxy()
     task = asyncio.create_task(one.follower.send_all())
     yield one
@@ -98,19 +97,21 @@ async def test_a_proxy_that_is_early_waits(proxy):
 
 
 async def test_routes_wait_until_clusters_and_endpoints_are_taken(proxy):
-    """Whatever the proxy had asked for before."""
+    """A proxy says that it has taken clusters once it has their endpoints and these are well."""
     proxy.publish(snapshot(ONLY_B))
     await proxy.begins()
     proxy.publish(snapshot())
     clusters = await proxy.hears(CDS)
     assert proxy.sent.empty()
-    proxy.say(CDS, nonce=clusters.nonce)
     names = sorted(snapshot().resources[CDS])
     proxy.say(EDS, names, nonce=proxy.follower._subscriptions[EDS].nonce)
     endpoints = await proxy.hears(EDS)
     assert [one.type_url for one in endpoints.resources] == [TYPES[EDS]] * 3
     assert proxy.sent.empty()
     proxy.say(EDS, names, nonce=endpoints.nonce)
+    await asyncio.sleep(0)
+    assert proxy.sent.empty()
+    proxy.say(CDS, nonce=clusters.nonce)
     await proxy.hears(RDS)
 
 
@@ -151,6 +152,7 @@ async def test_refused_clusters_are_not_routed_to_and_endpoints_go_on(proxy):
     proxy.publish(snapshot())
     clusters = await proxy.hears(CDS)
     proxy.say(CDS, nonce=clusters.nonce, error="qwen@1 is bad")
+    await proxy.hears(EDS)
     proxy.publish(snapshot(replace(GOOD, members=(A, LOADING))), urgent=True)
     await proxy.hears(EDS)
     await asyncio.sleep(0)
