@@ -1,9 +1,9 @@
 """The one interceptor of every server: request ids, validation, errors, metrics, for unary and
-streamed answers, and for streamed requests with one answer.
+streamed answers, and for streamed requests.
 
 Bytes that do not decode and messages that break their protovalidate rules become INVALID_ARGUMENT,
 our errors become their status, and anything else is logged and answered by a fixed text. Streams
-both ways (reflection) pass through untouched.
+both ways that are not of a contract of ours (reflection, Envoy's) pass through untouched.
 """
 
 import asyncio
@@ -23,6 +23,10 @@ log = structlog.get_logger()
 
 Handler = grpc.RpcMethodHandler
 Context = grpc.aio.ServicerContext
+
+
+# The methods of our own contracts begin so.
+OURS = "/parley."
 
 
 class _Undecodable:
@@ -46,10 +50,15 @@ class Interceptor(grpc.aio.ServerInterceptor):
     ) -> Handler | None:
         """Finds the method's handler and wraps it."""
         handler = await continuation(details)
-        if handler is None or (handler.request_streaming and handler.response_streaming):
+        both = handler and handler.request_streaming and handler.response_streaming
+        if handler is None or (both and not details.method.startswith(OURS)):
             return handler
         known = _KnownCall(details.method, _find_request_id(details.invocation_metadata))
         decode = _forgiving(handler.request_deserializer)
+        if both:
+            return grpc.stream_stream_rpc_method_handler(
+                self._conversing(handler.stream_stream, known), decode, handler.response_serializer
+            )
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(
                 self._streamed(handler.unary_stream, known), decode, handler.response_serializer
@@ -82,6 +91,20 @@ class Interceptor(grpc.aio.ServerInterceptor):
             with known:
                 try:
                     return await behave(self._checked(requests), context)
+                except Exception as error:
+                    await known.fail(error, context)
+
+        return answer
+
+    def _conversing(
+        self,
+        behave: Callable[[AsyncIterator[Any], Context], AsyncGenerator[Any]],
+        known: "_KnownCall",
+    ) -> Callable[[AsyncIterator[Any], Context], Awaitable[None]]:
+        async def answer(requests: AsyncIterator[Any], context: Context) -> None:
+            with known:
+                try:
+                    await self._send_all(behave(self._checked(requests), context), context)
                 except Exception as error:
                     await known.fail(error, context)
 

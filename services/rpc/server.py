@@ -17,6 +17,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from parley.jobs.v1 import feedback_pb2, jobs_pb2
+from parley.mesh.v1 import mesh_pb2
 from parley.registry.v1 import registry_pb2
 from parley.serving.v1 import model_serving_pb2
 
@@ -36,6 +37,7 @@ CONTRACTS = [
         registry_pb2.DESCRIPTOR,
         jobs_pb2.DESCRIPTOR,
         feedback_pb2.DESCRIPTOR,
+        mesh_pb2.DESCRIPTOR,
     )
     for service in file.services_by_name.values()
 ]

@@ -10,6 +10,7 @@ from services.rpc import logs, metrics, settings
 from services.rpc.server import Server, run
 from services.rpc.settings import EXIT_BAD_SETTINGS
 from services.serving.cache import FileCache
+from services.serving.joining import Joiner, to_report
 from services.serving.keeper import Keeper
 from services.serving.loader import EngineLoader
 from services.serving.memory import GIB, machine_bytes
@@ -22,11 +23,19 @@ from services.serving.source import FolderSource, Source
 
 async def main(chosen: Settings) -> None:
     """Serves until a signal, then drains."""
-    replica = Replica()
+    replica = Replica(chosen.name)
     server = Server(chosen, [SERVICE])
     pb_grpc.add_ModelServingServicer_to_server(Servicer(replica), server.grpc)
-    tell = server.follow(lambda: replica.serving)
+    tell_health = server.follow(lambda: replica.serving)
+    joiner: Joiner | None = None
+
+    def tell() -> None:
+        tell_health()
+        if joiner is not None:
+            joiner.tell()
+
     try:
+        joiner = _joiner(chosen, replica)
         keeper = _keeper(chosen, replica)
         keeper.start(tell)
         if chosen.model_dir is not None:
@@ -37,12 +46,27 @@ async def main(chosen: Settings) -> None:
         raise SystemExit(EXIT_BAD_SETTINGS) from None
     await server.start()
     tell()
+    if joiner is not None:
+        # Not before the port is open, and not waited for.
+        joiner.start()
 
     async def on_drain() -> None:
         replica.draining = True
+        if joiner is not None:
+            # First of all: what comes after this costs a retry.
+            await joiner.drain()
 
     await run(server, on_drain)
     await keeper.close()
+    if joiner is not None:
+        await joiner.close()
+
+
+def _joiner(chosen: Settings, replica: Replica) -> Joiner | None:
+    if not chosen.mesh_address:
+        return None
+    key = settings.secret(chosen.mesh_key_file) if chosen.mesh_key_file else None
+    return Joiner(lambda: to_report(replica, chosen.reached_at), chosen.mesh_address, key)
 
 
 def _keeper(chosen: Settings, replica: Replica) -> Keeper:

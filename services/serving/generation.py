@@ -120,6 +120,12 @@ class Generations:
                     if choice.done:
                         left -= 1
                         yield self._finish(choice, len(ask.prompt_ids), progress.finish)
+        except ParleyError:
+            raise
+        except Exception:
+            # What was lost or refused is counted already; this is nobody's fault but ours.
+            self._metrics.failed()
+            raise
         finally:
             # The last first: those that wait would else start as the others make room.
             for choice in reversed(choices):
@@ -222,9 +228,9 @@ class Generations:
             return
         if choice.first_token_s is None:
             choice.first_token_s = now_s
-            self._metrics.first_token.observe(now_s - choice.admitted_s)
+            self._metrics.first(tokens, now_s - choice.admitted_s)
         else:
-            self._metrics.inter_token.observe((now_s - choice.last_token_s) / tokens)
+            self._metrics.later(tokens, now_s - choice.last_token_s)
         choice.last_token_s = now_s
 
     def _finish(self, choice: _Choice, prompt_tokens: int, finish: str) -> Finished:
@@ -280,12 +286,14 @@ class Generations:
             if hash(choice.sequence.format) in self._bad_formats:
                 self._lose(choice, _broke_engine())
             elif choice.started_s is not None or death.final:
+                self._metrics.failed()
                 self._lose(choice, _engine_died())
 
     def _on_refused(self, sequence_id: int) -> None:
         choice = self._live.get(sequence_id)
         if choice is not None:
             error = Internal("The engine would not take this request.", reason="ENGINE_REFUSED")
+            self._metrics.failed()
             self._lose(choice, error)
 
     def _lose(self, choice: _Choice, error: ParleyError) -> None:

@@ -1,7 +1,7 @@
 """What serving counts, by model and version, with the meaning of vLLM's metrics of like names."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -48,6 +48,27 @@ MIRRORED = Counter(
 )
 
 
+@dataclass(slots=True)
+class Counts:
+    """What a version has done since this process began; as parley.mesh.v1.Counts."""
+
+    finished: int = 0
+    failed: int = 0
+    first_tokens: int = 0
+    first_token_s: float = 0.0
+    next_tokens: int = 0
+    next_token_s: float = 0.0
+
+
+# As the metrics above, they outlive what is loaded.
+_counts: dict[tuple[str, str], Counts] = {}
+
+
+def counts_of(model: str, version: str) -> Counts:
+    """The counts of one model version."""
+    return _counts.setdefault((model, version), Counts())
+
+
 @dataclass(frozen=True, slots=True)
 class ModelMetrics:
     """One model version's own children of the metrics, looked up once."""
@@ -57,6 +78,24 @@ class ModelMetrics:
     first_token: Histogram
     inter_token: Histogram
     queue: Histogram
+    counts: Counts = field(default_factory=Counts)
+
+    def first(self, tokens: int, since_s: float) -> None:
+        """Counts the first tokens of an answer, which came `since_s` after its admission."""
+        self.first_token.observe(since_s)
+        self.counts.first_tokens += 1
+        self.counts.first_token_s += since_s
+        self.counts.next_tokens += tokens - 1
+
+    def later(self, tokens: int, since_s: float) -> None:
+        """Counts more tokens of an answer, which came `since_s` after those before them."""
+        self.inter_token.observe(since_s / tokens)
+        self.counts.next_tokens += tokens
+        self.counts.next_token_s += since_s
+
+    def failed(self) -> None:
+        """Counts an answer that ended by the version's or its engine's fault."""
+        self.counts.failed += 1
 
     def finished(self, reason: str, prompt_tokens: int, tokens: int, total_s: float) -> None:
         """Counts an answer that ended by itself."""
@@ -64,6 +103,7 @@ class ModelMetrics:
         PROMPT_TOKENS.labels(self.model, self.version).inc(prompt_tokens)
         ANSWER_TOKENS.labels(self.model, self.version).inc(tokens)
         FINISHES.labels(self.model, self.version, reason).inc()
+        self.counts.finished += 1
 
     def cancelled(self) -> None:
         """Counts an answer that nobody waits for any more."""
@@ -98,4 +138,5 @@ def model_metrics(model: str, version: str) -> ModelMetrics:
         FIRST_TOKEN.labels(*labels),
         INTER_TOKEN.labels(*labels),
         QUEUE.labels(*labels),
+        counts_of(model, version),
     )

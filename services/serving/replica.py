@@ -32,9 +32,13 @@ class Report:
 
 
 class Replica:
-    """What the servicer answers from. Holds state only; `keeper` changes it."""
+    """What the servicer answers from. Holds state only; `keeper` changes it.
 
-    def __init__(self) -> None:
+    `name` is its name in the mesh, empty for none.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
         self.versions: dict[Key, Loaded] = {}
         self.notes: dict[Key, Note] = {}
         self.wanted: State | None = None
@@ -68,9 +72,9 @@ class Replica:
         if self.wanted is not None:
             self.tables = settle(self.tables, self.wanted, self.phases)
 
-    def choose(self, asked: str, chance: float) -> Choice:
+    def choose(self, asked: str, chance: float, pinned: str = "") -> Choice:
         """The version that answers a request for `asked`; see `routing.choose`."""
-        return choose(asked, self.tables, self.wanted, self.phases, chance)
+        return choose(asked, self.tables, self.wanted, self.phases, chance, pinned)
 
     def mirror(self, choice: Choice) -> Loaded | None:
         """The version that gets a copy of a request, if one does."""

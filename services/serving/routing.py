@@ -86,10 +86,12 @@ def choose(
     wanted: State | None,
     phases: Mapping[Key, Phase],
     chance: float,
+    pinned: str = "",
 ) -> Choice:
     """The version for a request that asks for "name", "name@alias", "name@version" or "".
 
-    Raises NotFound for what is not here, InvalidArgument where a name must be given, and
+    Where it names only the model, `pinned` is the version that a proxy has chosen by weight, empty
+    for none. Raises NotFound for what is not here, InvalidArgument where a name must be given, and
     Unavailable for what may be here soon.
     """
     if wanted is None:
@@ -101,18 +103,45 @@ def choose(
     if not asked:
         return _by_weight(_only(tables), phases, chance)
     if asked in tables:
+        if pinned:
+            return _pinned(asked, pinned, tables, wanted, phases)
         return _by_weight(tables[asked], phases, chance)
     name, _, version_name = asked.rpartition("@")
     table = tables.get(name)
     version = table.named(version_name) if table else None
     if table is not None and version is None:
         # Not in force yet, but its number may be asked for.
-        new = next((one for one in wanted.tables if one.model == name), None)
+        new = _coming(name, wanted)
         found = new.named(version_name) if new else None
         version = found if found and found.key.version == version_name else None
     if table is None or version is None:
         raise _not_found(asked, tables)
     return Choice(_there(version, phases), table, by_weight=False)
+
+
+def _coming(model: str, wanted: State) -> Table | None:
+    """The table of a model that may not be in force yet."""
+    return next((table for table in wanted.tables if table.model == model), None)
+
+
+def _pinned(
+    model: str,
+    pinned: str,
+    tables: Mapping[str, Table],
+    wanted: State,
+    phases: Mapping[Key, Phase],
+) -> Choice:
+    """The version that a proxy has chosen, by the newest table that knows it."""
+    for table in (_coming(model, wanted), tables[model]):
+        for version in table.versions if table else ():
+            if version.key.version == pinned and phases.get(version.key) is Phase.READY:
+                return Choice(version.key, table, by_weight=True)
+    raise Unavailable(
+        f"{model}@{pinned} does not answer here at present. Ask again.",
+        reason="MODEL_LOADING",
+        metadata={"model": f"{model}@{pinned}"},
+        retry_after_s=RETRY_AFTER_S,
+    )
 
 
 def _only(tables: Mapping[str, Table]) -> Table:

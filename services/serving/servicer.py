@@ -38,6 +38,8 @@ REASONS = {"stop": pb.FINISH_REASON_STOP, "length": pb.FINISH_REASON_LENGTH}
 INLINE_BYTES_MAX = 4096
 # The engine needs the other cores.
 READERS = 2
+# Set by the mesh's proxies, which remove what a caller sends under this name.
+VERSION_KEY = "x-parley-version"
 SERVICE = pb.DESCRIPTOR.services_by_name["ModelServing"].full_name
 
 
@@ -54,7 +56,8 @@ class Servicer(pb_grpc.ModelServingServicer):
         self, request: pb.GenerateRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.GenerateResponse]:
         """Streams one to eight answers."""
-        choice = self._replica.choose(request.model, self._chance())
+        pinned = _find_pinned(context)
+        choice = self._replica.choose(request.model, self._chance(), pinned)
         loaded = self._replica.versions[choice.key]
         if loaded.engine.failed:
             raise Unavailable(
@@ -68,13 +71,15 @@ class Servicer(pb_grpc.ModelServingServicer):
                 async for event in events:
                     if isinstance(event, Started):
                         self._copy(request, choice, loaded)
-                    yield _to_response(event, loaded, choice.table.revision)
+                    yield _to_response(event, loaded, choice.table.revision, self._replica.name)
 
     async def CountTokens(
         self, request: pb.CountTokensRequest, context: grpc.aio.ServicerContext
     ) -> pb.CountTokensResponse:
         """Counts a prompt's tokens."""
-        loaded = self._replica.versions[self._replica.choose(request.model, self._chance()).key]
+        pinned = _find_pinned(context)
+        choice = self._replica.choose(request.model, self._chance(), pinned)
+        loaded = self._replica.versions[choice.key]
         heavy = request.ByteSize() > INLINE_BYTES_MAX
         ids = await self._run(heavy, _encode, request, loaded.prompts)
         context_tokens_max = loaded.model.context_tokens_max
@@ -112,7 +117,13 @@ class Servicer(pb_grpc.ModelServingServicer):
             self._mirror.offer(original, mirror, lambda: self._read(request, mirror))
 
 
-def _to_response(event: Event, loaded: Loaded, revision: int) -> pb.GenerateResponse:
+def _find_pinned(context: grpc.aio.ServicerContext) -> str:
+    """The version that a proxy has chosen for this request, empty for none."""
+    metadata = context.invocation_metadata() or ()
+    return next((str(value) for key, value in metadata if key == VERSION_KEY), "")
+
+
+def _to_response(event: Event, loaded: Loaded, revision: int, replica: str) -> pb.GenerateResponse:
     if isinstance(event, Delta):
         return pb.GenerateResponse(delta=_to_delta(event, loaded.prompts.vocabulary))
     if isinstance(event, Started):
@@ -127,6 +138,7 @@ def _to_response(event: Event, loaded: Loaded, revision: int) -> pb.GenerateResp
                 run_id=version.run_id,
                 dataset_digest=version.dataset_digest,
                 revision=revision,
+                replica=replica,
             )
         )
     return pb.GenerateResponse(finished=_to_finished(event))

@@ -8,6 +8,8 @@ from pydantic_settings import SettingsConfigDict
 
 from services.rpc.settings import ServerSettings
 
+UNIX = "unix:"
+
 
 class Settings(ServerSettings):
     """What a serving replica can be told."""
@@ -57,6 +59,20 @@ class Settings(ServerSettings):
     stall_s_min: float = Field(
         4, gt=0, description="Shortest silence of a working engine that counts as stuck."
     )
+    name: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$",
+        description="Its name in the mesh, unique there.",
+    )
+    mesh_address: str = Field(
+        "", description="The mesh to join: unix:/path, or another host's listener; empty for none."
+    )
+    mesh_key_file: Path | None = Field(
+        None, description="File of the key for the mesh, where that is another host's."
+    )
+    advertise: str = Field(
+        "", description="Where proxies reach it; by default its own address, if that is unix:/path."
+    )
 
     @model_validator(mode="after")
     def _has_one_source(self) -> Self:
@@ -65,3 +81,16 @@ class Settings(ServerSettings):
         if (self.model_dir is None) == (not self.registry_address):
             raise ValueError("set PARLEY_SERVING_MODEL_DIR or PARLEY_SERVING_REGISTRY_ADDRESS")
         return self
+
+    @model_validator(mode="after")
+    def _can_join(self) -> Self:
+        if self.mesh_address and not self.name:
+            raise ValueError("PARLEY_SERVING_NAME must be set with a mesh")
+        if self.mesh_address and not self.reached_at:
+            raise ValueError("PARLEY_SERVING_ADVERTISE must be set: where proxies reach this")
+        return self
+
+    @property
+    def reached_at(self) -> str:
+        """Where proxies reach it; empty where that is not known."""
+        return self.advertise or (self.address if self.address.startswith(UNIX) else "")

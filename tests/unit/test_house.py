@@ -26,7 +26,15 @@ OURS = {"services", "gateway", "stack", "training", "bench", "tests"}
 SHIPPED = {"services", "gateway", "stack", "training"}
 
 # The rest of services/serving is domain: it would not know if gRPC went away.
-SERVING_EDGES = {"servicer", "__main__", "settings", "registry_source", "listing", "metrics"}
+SERVING_EDGES = {
+    "servicer",
+    "__main__",
+    "settings",
+    "registry_source",
+    "joining",
+    "listing",
+    "metrics",
+}
 # Services that keep files, for which they share services/objects.
 STORING = {"services.registry", "services.jobs"}
 FRAMEWORKS = {"grpc", "grpc_health", "grpc_reflection", "fastapi", "mlflow", "airflow"}
@@ -42,8 +50,10 @@ ENVIRONMENT_USERS = {
     "tests/dags/test_graphs.py": "starts a child process, and finds Airflow",
     "tests/e2e/jobs/test_submits.py": "is told how long to run",
     "tests/e2e/registry/product.py": "starts child processes as a shell does",
+    "tests/e2e/test_mesh.py": "is told how long to run",
     "tests/e2e/test_readme.py": "starts child processes as a reader's shell does",
     "tests/integration/jobs/processes.py": "starts a child process",
+    "tests/integration/mesh/joined.py": "starts child processes",
     "tests/integration/mesh/programs.py": "starts a child process",
     "tests/integration/s3/builds.py": "starts a compiler, and finds the cache",
     "tests/integration/stack/test_command_line.py": "starts a child process",

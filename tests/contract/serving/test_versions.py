@@ -252,3 +252,29 @@ async def test_a_model_that_is_no_longer_wanted_goes(fleet):
     await until(lambda: len(fleet.serving.replica.versions) == 1)
     assert (await refusal_of(fleet.serving.generate(model="other"))).code is Code.NOT_FOUND
     assert await fleet.version("") == "1"
+
+
+async def test_a_pinned_version_answers_instead_of_a_drawn_one(promoted):
+    """The mesh's proxies draw, and say in the call's metadata what came of it."""
+    await promoted.bring(2)
+    pinned = (("x-parley-version", "1"),)
+    asked = pb.GenerateRequest(model="tiny", text="hi")
+    call = promoted.serving.stub.Generate(asked, timeout=WAIT_S, metadata=pinned)
+    assert (await call.read()).started.version == "1"
+    call.cancel()
+
+
+async def test_a_pinned_version_that_is_not_here_is_unavailable(promoted):
+    """So that the caller asks again, and gets another replica."""
+    asked = pb.GenerateRequest(model="tiny", text="hi")
+    pinned = (("x-parley-version", "2"),)
+    call = promoted.serving.stub.Generate(asked, timeout=WAIT_S, metadata=pinned)
+    refusal = await refusal_of(call)
+    assert (refusal.code, refusal.reason) == (Code.UNAVAILABLE, "MODEL_LOADING")
+
+
+async def test_started_names_the_replica(promoted):
+    """So that a conversation can come back to it."""
+    promoted.serving.replica.name = "serving-7"
+    _, started = await promoted.started()
+    assert started.replica == "serving-7"

@@ -101,6 +101,34 @@ def test_a_number_that_is_not_in_force_yet_can_be_asked_for():
     assert choose("tiny@champion", {"tiny": OLD}, state(NEW), known, 0).key.version == "1"
 
 
+def test_what_a_proxy_has_chosen_by_weight_answers_as_if_by_weight():
+    """The proxy drew; so the answer is mirrored, and says by which table."""
+    both = phases(v1=READY, v2=READY)
+    spread = table({1: 100, 2: 0}, revision=5)
+    choice = choose("tiny", {"tiny": spread}, state(spread), both, 0, "2")
+    assert (choice.key.version, choice.by_weight, choice.table.revision) == ("2", True, 5)
+
+
+def test_a_proxy_may_know_the_new_table_before_it_is_in_force():
+    """The version that it gives traffic to is ready here, and that is enough."""
+    choice = choose("tiny", {"tiny": OLD}, state(NEW), phases(v1=READY, v2=READY), 0, "2")
+    assert (choice.key.version, choice.table.revision) == ("2", 2)
+
+
+@pytest.mark.parametrize("phase", [LOADING, Phase.FAILED, Phase.DRAINING, None])
+def test_what_a_proxy_has_chosen_is_not_exchanged(phase):
+    """Another replica has it: this one says so, and answers nothing else in its place."""
+    known = phases(v1=READY, v2=phase)
+    with pytest.raises(Unavailable, match="tiny@2"):
+        choose("tiny", {"tiny": NEW}, state(NEW), known, 0, "2")
+
+
+def test_a_caller_that_names_a_version_gets_that():
+    """Whatever a proxy thinks that its alias means."""
+    known = phases(v1=READY, v2=READY)
+    assert choose("tiny@1", {"tiny": NEW}, state(NEW), known, 0, "2").key.version == "1"
+
+
 @pytest.mark.parametrize("asked", ["other", "tiny@7", "tiny@other", "other@1", "@", "tiny@"])
 def test_what_is_not_here_is_named_with_what_is(asked):
     """NOT_FOUND helps to ask for the right thing."""

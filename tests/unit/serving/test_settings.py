@@ -21,6 +21,28 @@ def test_a_replica_serves_a_folder_or_follows_a_registry(told, words):
         Settings(address="unix:unused", **told)
 
 
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"address": "unix:/s"}, "PARLEY_SERVING_NAME"),
+        ({"address": "127.0.0.1:1", "name": "r"}, "PARLEY_SERVING_ADVERTISE"),
+        ({"address": "unix:/s", "name": "not a name"}, "name"),
+    ],
+)
+def test_a_replica_that_joins_says_who_and_where_it_is(told, words):
+    """Neither is guessed: what is guessed wrongly gets no requests."""
+    with pytest.raises(ValidationError, match=words):
+        Settings(model_dir="/m", mesh_address="unix:/mesh", **told)
+
+
+def test_a_replica_is_reached_where_it_listens_or_where_it_is_told():
+    """A unix socket is the same for everybody on this machine."""
+    told = {"model_dir": "/m", "mesh_address": "unix:/mesh", "name": "r"}
+    assert Settings(address="unix:/s", **told).reached_at == "unix:/s"
+    far = Settings(address="0.0.0.0:7000", advertise="192.0.2.7:7000", **told)
+    assert far.reached_at == "192.0.2.7:7000"
+
+
 def test_the_estimate_counts_the_files_and_the_cache(tmp_path):
     """With a base that every engine takes."""
     (tmp_path / "openvino_model.bin").write_bytes(b"x" * 1000)
