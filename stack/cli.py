@@ -19,6 +19,7 @@ from stack.commands import (
     feedback,
     jobs,
     life,
+    mesh,
     models,
     observe,
     talk,
@@ -35,6 +36,7 @@ Examples:
   ./parley up                      start everything, and show the chat page's address
   ./parley chat "What is Parley?"  ask one question in the terminal
   ./parley status                  see what runs
+  ./parley mesh                    see where requests go
   ./parley models list             see which models there are
   ./parley train talks.jsonl       train a model, and promote it when it is better
   ./parley jobs list               see what is being worked on
@@ -97,7 +99,19 @@ def _options(
     """Options of the whole."""
 
 
-for module in (life, observe, talk, models, train, jobs, feedback, clients, database, develop):
+for module in (
+    life,
+    observe,
+    mesh,
+    talk,
+    models,
+    train,
+    jobs,
+    feedback,
+    clients,
+    database,
+    develop,
+):
     module.add_to(app)
 
 

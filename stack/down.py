@@ -35,7 +35,8 @@ def sweep(home: Home) -> int:
     Gives how many processes there were.
     """
     ended = leftovers.end(home)
-    for folder in {home.run, home.sockets}:
+    # What the mesh told Envoy last holds for as long as its replicas run.
+    for folder in {home.run, home.sockets, home.mesh_files}:
         for path in folder.glob("*") if folder.is_dir() else ():
             path.unlink(missing_ok=True)
     if home.sockets != home.run and home.sockets.is_dir():

@@ -3,27 +3,30 @@
 The routes and limits are services/mesh's; here its topology is filled from the plan.
 """
 
+import dataclasses
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stack import keys
 from stack.home import Home
-from stack.plan import DRAIN_S, ENVOY_ADMIN, Plan, Program
+from stack.plan import DRAIN_S, ENVOY_ADMIN, MESH, Plan, Program
 from stack.progress import Narrator
 
 if TYPE_CHECKING:
     import httpx
 
+UNIX = "unix:"
 ACTIVE = "http.edge.downstream_rq_active"
 ANSWER_WITHIN_S = 2.0
 POLL_S = 0.1
 
 
 def write_config(plan: Plan) -> None:
-    """Writes Envoy's bootstrap for `plan`, for this user alone: it holds keys."""
+    """Writes Envoy's two bootstraps for `plan`, for this user alone: they hold keys."""
     from services.mesh.bootstrap import build_bootstrap
-    from services.mesh.topology import UNIX, Replica, Topology
+    from services.mesh.topology import Topology
 
     home = plan.home
     clients = {"api": keys.read(home.api_key)}
@@ -34,7 +37,7 @@ def write_config(plan: Plan) -> None:
         stats_port=plan.ports.stats,
         admin_address=f"{UNIX}{home.socket(ENVOY_ADMIN)}",
         gateway_address=f"{UNIX}{home.socket('gateway')}",
-        replicas=tuple(Replica(name, f"{UNIX}{home.socket(name)}") for name in plan.replicas()),
+        control_address=f"{UNIX}{home.socket(MESH)}",
         edge_clients=clients,
         mesh_clients={**clients, "gateway": keys.read(home.mesh_key)},
         page_key=keys.read(home.page_key),
@@ -44,13 +47,21 @@ def write_config(plan: Plan) -> None:
         mlflow_port=plan.ports.mlflow,
     )
     keys.write_private(home.envoy_config, build_bootstrap(topology))
+    by_files = dataclasses.replace(topology, snapshot_dir=str(home.mesh_files))
+    keys.write_private(home.envoy_files_config, build_bootstrap(by_files))
 
 
 def command(home: Home) -> list[str]:
-    """The command that runs Envoy on the home's configuration."""
-    from services.mesh.command import envoy_arguments
-
-    return envoy_arguments(home.envoy_config, drain_s=int(DRAIN_S))
+    """The command that runs Envoy: it follows the mesh, or its files where the mesh is away."""
+    options = {
+        "--mesh": f"{UNIX}{home.socket(MESH)}",
+        "--config": str(home.envoy_config),
+        "--files-config": str(home.envoy_files_config),
+        "--files": str(home.mesh_files),
+        "--drain-s": f"{DRAIN_S:.0f}",
+    }
+    flat = (word for pair in options.items() for word in pair)
+    return [sys.executable, "-m", "services.mesh.launcher", *flat]
 
 
 def drain(program: Program, narrator: Narrator) -> None:

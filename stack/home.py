@@ -166,8 +166,18 @@ class Home:
 
     @property
     def envoy_config(self) -> Path:
-        """Envoy's bootstrap. It holds keys."""
+        """Envoy's bootstrap, by which it follows the mesh. It holds keys."""
         return self.run / "envoy.json"
+
+    @property
+    def envoy_files_config(self) -> Path:
+        """Envoy's bootstrap for when the mesh is away: it follows `mesh_files`. It holds keys."""
+        return self.run / "envoy-files.json"
+
+    @property
+    def mesh_files(self) -> Path:
+        """What the mesh told Envoy last."""
+        return self.path / "mesh"
 
     @property
     def supervisor_config(self) -> Path:
@@ -208,7 +218,8 @@ class Home:
         private_folder(self.path)
         for folder in (self.secrets, self.login_tokens, self.path / "models", self.run, self.logs):
             private_folder(folder)
-        private_folder(self.data)
+        for folder in (self.data, self.mesh_files):
+            private_folder(folder)
         private_folder(self.sockets)
 
 

@@ -5,7 +5,7 @@ Pure: builds a frozen `Plan` and turns it to JSON and back. Starts nothing, read
 
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +18,7 @@ DRAIN_S = 20.0
 STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
+MESH = "mesh"
 NO_TRACES: Mapping[str, str] = MappingProxyType({})
 # Waves. The first two and the last are empty where one folder is served.
 STORES, REGISTRY, SERVING, GATEWAY, EDGE, JOBS = range(6)
@@ -137,7 +138,8 @@ def build(
     traces: Mapping[str, str] = NO_TRACES,
     memory_gib: float = 0,
 ) -> Plan:
-    """Plans `replicas` of serving, then the gateway, then Envoy (`envoy` is its command).
+    """Plans the mesh and `replicas` of serving, then the gateway, then Envoy (`envoy` is its
+    command).
 
     They serve `model_dir`; where it is None, what the registry says, which is one of `backing`: the
     stores and the registry. `memory_gib` is for all engines together, 0 for no bound but a
@@ -147,12 +149,35 @@ def build(
     serving = [_serving(home, ports, index, model_dir, share_gib) for index in range(replicas)]
     gateway = _gateway(home, ports, chat_dir, traces)
     edge = _envoy(home, ports, envoy)
-    plan = Plan(home, ports, model_dir, (*backing, *serving, gateway, edge))
+    mesh = _mesh(home, ports, {program.name for program in backing})
+    plan = Plan(home, ports, model_dir, (*backing, mesh, *serving, gateway, edge))
     if not plan.has("mlflow"):
         return plan
     page = f"http://{LOOPBACK}:{ports.mlflow}/health"
     probes = (*edge.probes, Probe("http", page, key_file=str(home.api_key)))
     return plan.with_program(dataclasses.replace(edge, probes=probes))
+
+
+def _mesh(home: Home, ports: Ports, backing: Collection[str]) -> Program:
+    """What replicas join and Envoy follows. It starts with the replicas, who wait for nobody."""
+    address = f"unix:{home.socket(MESH)}"
+    told = {
+        "ADDRESS": address,
+        "METRICS_PORT": str(ports.mesh_metrics),
+        "SNAPSHOT_DIR": str(home.mesh_files),
+        "REGISTRY_ADDRESS": f"unix:{home.socket('registry')}" if "registry" in backing else "",
+        "JOBS": "true" if "jobs" in backing else "",
+        # What follows it goes on without it.
+        "DRAIN_S": "1",
+        "HEALTH_INTERVAL_S": "0",
+    }
+    return Program(
+        name=MESH,
+        wave=SERVING,
+        command=(sys.executable, "-m", "services.mesh"),
+        environment={f"PARLEY_MESH_{name}": value for name, value in told.items() if value},
+        probes=(Probe("grpc", address),),
+    )
 
 
 def _serving(
@@ -174,6 +199,8 @@ def _serving(
             "PARLEY_SERVING_ADDRESS": address,
             "PARLEY_SERVING_METRICS_PORT": str(ports.serving_metrics[index]),
             "PARLEY_SERVING_DRAIN_S": str(DRAIN_S),
+            "PARLEY_SERVING_NAME": name,
+            "PARLEY_SERVING_MESH_ADDRESS": f"unix:{home.socket(MESH)}",
             **({"PARLEY_SERVING_MODEL_DIR": str(model_dir)} if model_dir else follow),
         },
         probes=(Probe("grpc", address, waiting="loading the model"),),

@@ -16,6 +16,7 @@ from stack.errors import StackError
 LOOPBACK = "127.0.0.1"
 EDGE, MESH, STATS, GATEWAY_METRICS, SERVING_METRICS = 8080, 8081, 8082, 8083, 8084
 REGISTRY_METRICS, MLFLOW, S3, JOBS_METRICS, AIRFLOW = 8100, 5000, 9000, 8101, 8793
+MESH_METRICS = 8102
 TRIES_MAX = 500
 # An abstract unix socket: names of one network namespace, as ports are; gone with its process.
 CLAIM = "\0parley-port-{}"
@@ -26,7 +27,7 @@ _claims: dict[int, int] = {}
 class Ports:
     """The loopback ports of one stack; `serving_metrics` has one per replica.
 
-    The last five are 0 in a stack without stores.
+    Those from `registry_metrics` to `airflow` are 0 in a stack without stores.
     """
 
     edge: int
@@ -39,13 +40,14 @@ class Ports:
     s3: int = 0
     jobs_metrics: int = 0
     airflow: int = 0
+    mesh_metrics: int = 0
 
     def all(self) -> tuple[int, ...]:
         """Every port, each once."""
         named = (self.registry_metrics, self.mlflow, self.s3, self.jobs_metrics, self.airflow)
-        stores = (port for port in named if port)
+        rest = (port for port in (*named, self.mesh_metrics) if port)
         metrics = (self.gateway_metrics, *self.serving_metrics)
-        return (self.edge, self.mesh, self.stats, *metrics, *stores)
+        return (self.edge, self.mesh, self.stats, *metrics, *rest)
 
 
 def is_free(port: int) -> bool:
@@ -98,15 +100,15 @@ def pick(replicas: int, edge: int | None = None, *, stores: bool = False) -> Por
     for port in wanted:
         taken.append(next_free(port, taken))
     picked = Ports(taken[0], taken[1], taken[2], taken[3], tuple(taken[4:]))
-    if not stores:
-        return picked
-    more = {
-        "registry_metrics": REGISTRY_METRICS,
-        "mlflow": MLFLOW,
-        "s3": S3,
-        "jobs_metrics": JOBS_METRICS,
-        "airflow": AIRFLOW,
-    }
+    more = {"mesh_metrics": MESH_METRICS}
+    if stores:
+        more |= {
+            "registry_metrics": REGISTRY_METRICS,
+            "mlflow": MLFLOW,
+            "s3": S3,
+            "jobs_metrics": JOBS_METRICS,
+            "airflow": AIRFLOW,
+        }
     found = {}
     for name, port in more.items():
         found[name] = next_free(port, taken)

@@ -16,8 +16,9 @@ from parley.serving.v1 import model_serving_pb2 as serving_pb
 from parley.serving.v1 import model_serving_pb2_grpc as serving_grpc
 
 from services.rpc.channel import CLIENT_OPTIONS, call_metadata
-from stack import keys
+from stack import keys, mesh_view
 from stack.errors import Exit, StackError
+from stack.home import Home
 from stack.mesh import CALL_S, PAGES_MAX, Client, caller
 from stack.progress import Narrator
 
@@ -27,14 +28,18 @@ PAGE = 1000
 
 
 class Registry(Client):
-    """A connection. `replicas` are the addresses of the serving processes of this machine."""
+    """A connection. `replicas` are the addresses of the serving processes of this machine, and
+    `home` is the stack whose mesh is waited for; None for none."""
 
     name: ClassVar = "registry"
     mends: ClassVar = {grpc.StatusCode.ABORTED: "Look at what is there now: ./parley models list"}
 
-    def __init__(self, address: str, api_key: str, replicas: Sequence[str] = ()) -> None:
+    def __init__(
+        self, address: str, api_key: str, replicas: Sequence[str] = (), home: Home | None = None
+    ) -> None:
         super().__init__(address, api_key, pb_grpc.RegistryStub)
         self._replicas = replicas
+        self._home = home
 
     def model(self, name: str) -> pb.Model:
         """One model. Raises StackError."""
@@ -48,8 +53,9 @@ class Registry(Client):
     def follow(
         self, model: str, numbers: Sequence[int], revision: int, narrator: Narrator
     ) -> float:
-        """Waits until each replica answers with these versions, as of this revision; gives the
-        seconds it took. Raises StackError when one cannot load, or after five minutes."""
+        """Waits until each replica answers with these versions, as of this revision, and proxies
+        send requests so; gives the seconds it took. Raises StackError when one cannot load, after
+        five minutes, and after ten seconds of no word from the mesh."""
         began = time.monotonic()
         waiting = [f"{number}" for number in numbers]
         for address in self._replicas:
@@ -61,6 +67,8 @@ class Registry(Client):
                     )
                 narrator.doing(model, state)
                 time.sleep(POLL_S)
+        if self._home is not None:
+            mesh_view.follow(self._home, revision, narrator)
         return time.monotonic() - began
 
 
@@ -72,7 +80,7 @@ def connect(as_name: str | None = None) -> Iterator[Registry]:
     """
     home, running, key = caller(as_name)
     replicas = [f"unix:{home.socket(name)}" for name in running.plan.replicas()]
-    with Registry(running.mesh_address, key, replicas) as registry:
+    with Registry(running.mesh_address, key, replicas, home) as registry:
         yield registry
 
 

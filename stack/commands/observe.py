@@ -11,6 +11,7 @@ from stack.doctor import examine
 from stack.doctor.check import FAIL, OK, WARN
 from stack.errors import Exit, StackError
 from stack.home import Home
+from stack.plan import MESH
 from stack.words import ago, out, print_json, talk, tilde
 
 NAME_WIDTH = 17
@@ -46,7 +47,7 @@ def show_status(as_json: AsJson = False) -> None:
             "mlflow_url": running.mlflow_url,
             "airflow_url": running.airflow_url,
         }
-        print_json({"state": state, **places, "services": listed})
+        print_json({"state": state, **places, "mesh": _mesh(running), "services": listed})
     else:
         out.print(f"Parley at {running.base_url}, mesh at {running.mesh_address}")
         if running.mlflow_url:
@@ -54,11 +55,26 @@ def show_status(as_json: AsJson = False) -> None:
         if running.airflow_url:
             password = tilde(running.plan.home.airflow_admin)
             out.print(f"Airflow at {running.airflow_url}, as admin, password in {password}")
+        if words := _mesh(running):
+            out.print(f"Mesh: {words}", markup=False)
         out.print()
         for service in services:
             out.print(f"  {_service(service)}")
     if not healthy:
         raise typer.Exit(Exit.FAILED)
+
+
+def _mesh(running: up.Running) -> str:
+    """The mesh in one line."""
+    if not running.plan.has(MESH):
+        return ""
+    from stack import mesh_view
+
+    try:
+        with mesh_view.connect(running.plan.home) as mesh:
+            return mesh_view.summary(mesh.look())
+    except StackError as error:
+        return error.what
 
 
 def _service(service: status.Service) -> str:

@@ -25,6 +25,7 @@ CHECKS: tuple[Check, ...] = (
     state.model,
     state.ports,
     state.services,
+    state.mesh,
 )
 
 

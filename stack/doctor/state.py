@@ -6,6 +6,7 @@ from stack.doctor.check import FAIL, OK, WARN, Finding
 from stack.environment.places import Places
 from stack.errors import StackError
 from stack.home import Home, check_private
+from stack.plan import MESH
 
 FIRST_UP = "Made by: ./parley up"
 
@@ -65,6 +66,24 @@ def ports(places: Places, home: Home) -> Finding:
         return Finding("ports", OK, f"{', '.join(map(str, usual))} are free")
     words = ", ".join(f"{port} is taken{loopback.holder(port)}" for port in taken)
     return Finding("ports", WARN, words, "Nothing to do: the next free ones are used.")
+
+
+def mesh(places: Places, home: Home) -> Finding:
+    """Whether replicas have joined the mesh, and proxies follow it."""
+    running = up.find(home)
+    if not (running and running.plan.has(MESH)):
+        return Finding("mesh", WARN, "is there while Parley runs", "Start it with: ./parley up")
+    from stack import mesh_view  # it brings gRPC, which no other check waits for
+
+    try:
+        with mesh_view.connect(home) as client:
+            found = client.look()
+    except StackError as error:
+        mend = "Envoy goes on with what it has. See why: ./parley logs mesh"
+        return Finding("mesh", FAIL, error.what, mend)
+    if problem := mesh_view.problem(found):
+        return Finding("mesh", WARN, problem, "See more: ./parley mesh")
+    return Finding("mesh", OK, mesh_view.summary(found))
 
 
 def services(places: Places, home: Home) -> Finding:

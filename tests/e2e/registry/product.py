@@ -78,7 +78,8 @@ class Product:
     def registry(self) -> Registry:
         """The registry as the command line calls it."""
         replicas = [f"unix:{self.home.socket(name)}" for name in self.running.plan.replicas()]
-        return Registry(self.running.mesh_address, self.key(), replicas)
+        home = self.running.plan.home
+        return Registry(self.running.mesh_address, self.key(), replicas, home)
 
     def call(self, rpc: str, request: Message) -> Any:
         """One call of the registry. Raises StackError."""

@@ -15,7 +15,7 @@ def test_a_plan_survives_json(planned):
 def test_waves_start_the_replicas_first_and_envoy_last(planned):
     """Nothing starts before what it needs."""
     names = [[program.name for program in wave] for wave in planned.waves()]
-    assert names == [["serving-0", "serving-1"], ["gateway"], ["envoy"]]
+    assert names == [["mesh", "serving-0", "serving-1"], ["gateway"], ["envoy"]]
 
 
 def test_every_program_has_a_sign_of_readiness(planned):

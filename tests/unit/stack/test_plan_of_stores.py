@@ -43,7 +43,8 @@ def names(planned: Plan) -> list[list[str]]:
 
 def test_stores_start_before_what_needs_them(whole):
     """And stop after it, for the order is turned round then."""
-    expected = [["postgres", "s3"], ["mlflow", "registry"], ["serving-0"], ["gateway"], ["envoy"]]
+    stores, first = [["postgres", "s3"], ["mlflow", "registry"]], ["mesh", "serving-0"]
+    expected = [*stores, first, ["gateway"], ["envoy"]]
     assert names(whole()) == expected
 
 
@@ -74,7 +75,7 @@ def test_replicas_ask_the_registry_instead_of_a_folder(whole):
 
 def test_a_stack_of_one_folder_has_no_stores(planned):
     """Tests and measurements run exactly what they did."""
-    assert names(planned) == [["serving-0", "serving-1"], ["gateway"], ["envoy"]]
+    assert names(planned) == [["mesh", "serving-0", "serving-1"], ["gateway"], ["envoy"]]
     assert "PARLEY_SERVING_REGISTRY_ADDRESS" not in planned.program("serving-0").environment
 
 

@@ -43,7 +43,7 @@ def test_what_another_parley_is_about_to_open_is_passed_over():
 def test_no_port_is_picked_twice():
     """Each service and each replica has a port of its own."""
     picked = ports.pick(8).all()
-    assert len(set(picked)) == len(picked) == 4 + 8
+    assert len(set(picked)) == len(picked) == 5 + 8
 
 
 def test_a_named_port_that_is_taken_is_refused_and_its_holder_named(taken):
