@@ -16,7 +16,7 @@ import structlog
 from parley.mesh.v1 import mesh_pb2 as pb
 
 from services.mesh.composing import Told, compose
-from services.mesh.members import Change, Members, Stay
+from services.mesh.members import INTERVALS_SILENT, Change, Members, Stay
 from services.mesh.snapshot import Snapshot, check_consistent
 from services.mesh.state import Member, MeshState, ModelTraffic
 
@@ -81,14 +81,20 @@ class Conductor:
 
     async def run(self) -> None:
         """Looks for silences until it is cancelled."""
-        until_s = time.monotonic() + self._interval_s * INTERVALS_ABSENT
+        looked_s = patient_until_s = time.monotonic()
+        given_up_s = looked_s + self._interval_s * INTERVALS_ABSENT
         while not self._closed:
-            if until_s and time.monotonic() >= until_s:
-                until_s = 0.0
+            now_s = time.monotonic()
+            if now_s - looked_s > self._interval_s:
+                # It was this process that was held up: what was said meanwhile is yet to be read.
+                patient_until_s = now_s + self._interval_s * INTERVALS_SILENT
+            looked_s = now_s
+            if now_s >= given_up_s:
                 self._give_up()
             if self._told or not self._registry:
                 self._begin()
-            self._on_change(self.members.expire(time.monotonic()))
+            if now_s >= patient_until_s:
+                self._on_change(self.members.expire(now_s))
             await asyncio.sleep(self._interval_s / LOOKS)
 
     def hear(self, stay: Stay | None, report: pb.Report) -> Stay:
@@ -132,10 +138,11 @@ class Conductor:
 
     def _give_up(self) -> None:
         """Whoever was there before and has not come, is not there; nor is a registry."""
-        self._absent = ()
         if self._registry and self._told is None:
             self._told = Told()
-        self._on_change(Change.LESS)
+        if self._absent:
+            self._absent = ()
+            self._on_change(Change.LESS)
 
     def _members(self) -> list[Member]:
         """Those that are there, and those that have not joined since this process began."""

@@ -1,11 +1,13 @@
 """Replicas join, report and leave over real gRPC; proxies are told what that comes to."""
 
 import asyncio
+import time
 
 import grpc
 import pytest
 from parley.mesh.v1 import mesh_pb2 as pb
 
+from services.mesh.members import INTERVALS_SILENT
 from services.mesh.state import Member, MeshState, ModelTraffic, Share
 from services.rpc import errors
 from tests.contract.mesh.worlds import INTERVAL_S, WAIT_S, World, present, running
@@ -91,6 +93,18 @@ async def test_silence_ends_a_stay_and_a_word_renews_it(tmp_path):
         await world.until(lambda mesh: not present(mesh))
         await world.say(call, report())
         await world.until(lambda mesh: not mesh.replicas[0].left)
+
+
+async def test_a_mesh_that_was_held_up_itself_takes_nobody_for_silent(tmp_path):
+    """Else a busy machine would take all replicas from the proxies at once."""
+    async with running(tmp_path, interval_s=SHORT_S) as world:
+        call = await world.join(report())
+        await world.until(lambda mesh: mesh.models)
+        held_up = len(world.kept)
+        time.sleep(INTERVALS_SILENT * SHORT_S * 1.5)  # noqa: ASYNC251 (nothing else may run)
+        await world.say(call, report())
+        assert present(await world.look()) == ["serving-0"]
+        assert not world.kept[held_up:]
 
 
 async def test_who_comes_under_a_taken_name_takes_the_place(world):
