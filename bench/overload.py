@@ -1,9 +1,10 @@
 """What becomes of the mesh when more is asked than it can do, and how soon it is itself again.
 
 Open loop: requests come by a Poisson process at 1, 2, 3 and 5 times the measured capacity, whether
-or not earlier ones are done, and then at 1 again. Only answers that came whole within `DEADLINE_S`
-are good: one that nobody waited for any more was work for nothing. Its clients share the machine
-with what they measure, so the rates are small enough for both.
+or not earlier ones are done, and then at 1 again. Only answers that came whole within a deadline
+are good: one that nobody waited for any more was work for nothing. The deadline is what an answer
+takes where the engine is as full as it may be (p95), a quarter more, and the longest wait for it.
+Its clients share the machine with what they measure.
 """
 
 import asyncio
@@ -22,9 +23,9 @@ from bench.in_process import prompt
 from bench.streams import HttpTarget
 from stack.up import Running
 
-# From asking to the last token. An answer alone takes about a second here, and four to five where
-# the engine is full.
-DEADLINE_S = 15.0
+# A replica takes as many into its engine, and has none wait for longer.
+FULL_STREAMS, WAIT_S = 64, 5.0
+DEADLINE_SLACK = 1.25
 PROMPT_TOKENS, TOKENS = 32, 64
 CLOSED_STREAMS = 32
 CLOSED_S = 15.0
@@ -51,10 +52,17 @@ class Asked:
     failed: bool = False
     hinted: bool = False
 
-    @property
-    def good(self) -> bool:
+    def good(self, deadline_s: float) -> bool:
         """Whether it came whole, and in time."""
-        return not self.refused and not self.failed and self.total_s <= DEADLINE_S
+        return not self.refused and not self.failed and self.total_s <= deadline_s
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """A closed loop: answers a second, and how long each took."""
+
+    per_s: float
+    whole_s: list[float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +106,11 @@ class Overload:
         return {**dataclasses.asdict(self), "kept_at_3_times": self.kept}
 
 
-def level_of(times: float, seconds: float, found: Sequence[Asked]) -> Level:
+def level_of(times: float, seconds: float, found: Sequence[Asked], deadline_s: float) -> Level:
     """What one level came to."""
     whole = [one for one in found if not one.refused and not one.failed]
     refused = [one for one in found if one.refused]
-    good = sum(one.good for one in found)
+    good = sum(one.good(deadline_s) for one in found)
     return Level(
         times=times,
         asked=len(found),
@@ -135,16 +143,20 @@ async def measure(running: Running, model: str) -> Overload:
     """Runs all of it against one stack with one replica."""
     target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model)
     arrivals = _Arrivals(target)
-    await arrivals.closed(CLOSED_S / 3)  # what is new to everyone
-    capacity_per_s = await arrivals.closed(CLOSED_S)
+    full = await arrivals.closed(FULL_STREAMS, CLOSED_S)
+    deadline_s = round(spread(full.whole_s).p95_ms / 1000 * DEADLINE_SLACK + WAIT_S, 1)
+    capacity_per_s = (await arrivals.closed(CLOSED_STREAMS, CLOSED_S)).per_s
     before = await _retries(running)
     steps = [*((times, LEVEL_S) for times in TIMES), (1, RECOVERY_S)]
     under_way = [await arrivals.level(times * capacity_per_s, s) for times, s in steps]
     answers = [await asyncio.gather(*tasks) for tasks in under_way]
-    levels = [level_of(times, s, found) for (times, s), found in zip(steps, answers, strict=True)]
+    levels = [
+        level_of(times, s, found, deadline_s)
+        for (times, s), found in zip(steps, answers, strict=True)
+    ]
     return Overload(
         capacity_per_s=round(capacity_per_s, 2),
-        deadline_s=DEADLINE_S,
+        deadline_s=deadline_s,
         levels=tuple(levels),
         recovery_s=recovered_after_s(levels[0].whole.p99_ms / 1000, answers[-1]),
         retries=await _retries(running) - before,
@@ -159,20 +171,20 @@ class _Arrivals:
         self._chance = random.Random(0)
         self._sent = 0
 
-    async def closed(self, seconds: float) -> float:
-        """Answers a second with `CLOSED_STREAMS` at a time, one behind the other."""
+    async def closed(self, streams: int, seconds: float) -> Closed:
+        """So many requests at a time, one behind the other."""
         began_s = time.perf_counter()
-        ends: list[float] = []
+        whole_s: list[float] = []
 
         async def one_after_another() -> None:
             while time.perf_counter() - began_s < seconds:
                 asked = await self._ask(0)
                 if asked.refused or asked.failed:
                     raise SystemExit("parley: a request failed before there was any overload")
-                ends.append(time.perf_counter())
+                whole_s.append(asked.total_s)
 
-        await asyncio.gather(*(one_after_another() for _ in range(CLOSED_STREAMS)))
-        return len(ends) / (max(ends) - began_s)
+        await asyncio.gather(*(one_after_another() for _ in range(streams)))
+        return Closed(len(whole_s) / (time.perf_counter() - began_s), whole_s)
 
     async def level(self, per_s: float, seconds: float) -> list[asyncio.Task[Asked]]:
         """Asks for so long, and leaves the answers to come."""

@@ -2,7 +2,9 @@
 
 import pytest
 
-from bench.overload import DEADLINE_S, Asked, Overload, level_of, recovered_after_s
+from bench.overload import Asked, Overload, level_of, recovered_after_s
+
+DEADLINE_S = 15.0
 
 
 def good(at_s: float, total_s: float = 1.0) -> Asked:
@@ -21,7 +23,7 @@ def test_only_whole_answers_in_time_are_good():
         *(good(0), good(1, DEADLINE_S), good(2, DEADLINE_S + 0.1)),
         *(refused(3), refused(4, hinted=False), Asked(5, 1.0, failed=True)),
     ]
-    level = level_of(2, 10, found)
+    level = level_of(2, 10, found, DEADLINE_S)
     assert (level.asked, level.good, level.late, level.refused, level.failed) == (6, 2, 1, 2, 1)
     assert level.hinted == 1
     assert level.goodput_per_s == 0.2
@@ -47,7 +49,7 @@ def test_recovery_is_when_requests_fare_as_before(found, after_s):
 def test_what_is_kept_is_a_share_of_the_best_level():
     """Whichever that is."""
     levels = [
-        level_of(times, 10, [good(0)] * count)
+        level_of(times, 10, [good(0)] * count, DEADLINE_S)
         for times, count in ((1, 90), (2, 100), (3, 85), (5, 70), (1, 90))
     ]
     found = Overload(10, DEADLINE_S, tuple(levels), 3.0, retries=0)
