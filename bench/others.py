@@ -72,18 +72,19 @@ def transformers_serve(model_dir: Path) -> Iterator[Other]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(20)
         process.kill()
+        process.wait()
+        log.close()
 
 
 def _await_answer(process: subprocess.Popen[bytes], port: int, log: object) -> None:
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline and process.poll() is None:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+        with contextlib.suppress(OSError), contextlib.closing(connection):
             connection.request("GET", "/health")
             if connection.getresponse().status == 200:
                 return
-        except OSError:
-            time.sleep(0.2)
+        time.sleep(0.2)
     log.seek(0)  # type: ignore[attr-defined]
     words = log.read()[-2000:].decode(errors="replace")  # type: ignore[attr-defined]
     raise SystemExit(f"parley: transformers serve did not come up:\n{words}")

@@ -34,7 +34,8 @@ class Link:
         """Ends both connections at once, with a reset where there is such a thing."""
         for writer in self.writers:
             opened = writer.get_extra_info("socket")
-            if opened is not None and opened.family == socket.AF_INET:
+            # One that is closed already has no number any more.
+            if opened is not None and opened.fileno() >= 0 and opened.family == socket.AF_INET:
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             writer.transport.abort()
 

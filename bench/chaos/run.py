@@ -27,6 +27,7 @@ from stack.errors import StackError
 from stack.home import Home
 from stack.plan import DRAIN_S, Plan, Probe
 from stack.ports import LOOPBACK
+from stack.readiness import ask
 from stack.up import Running
 
 UNDISTURBED_AT_ONCE = 16
@@ -250,7 +251,8 @@ class _Run:
         lifted_s = self._now_s()
         # What was struck must be seen to be away before it can be seen to be back.
         await self._until_noticed(blow, pid)
-        well_s = self._now_s() if await self._until_whole() else None
+        is_well = await self._until_whole() and await self._until_ready(blow.program)
+        well_s = self._now_s() if is_well else None
         self._recorder.add(Struck(number, blow.fault, blow.program, at_s, lifted_s, well_s))
         took = "never well again" if well_s is None else f"well after {well_s - lifted_s:.1f} s"
         self._say(f"{at_s:6.1f} s  {blow.fault} of {blow.program}: {took}")
@@ -273,6 +275,16 @@ class _Run:
     async def _until_whole(self) -> bool:
         replicas = self._options.replicas
         return await until_whole(self._envoy, self._striker, replicas, WELL_WITHIN_S)
+
+    async def _until_ready(self, program: str) -> bool:
+        """Waits until a program answers again: that it runs is too little."""
+        until_s = self._now_s() + WELL_WITHIN_S
+        for probe in self._running.plan.program(program).probes:
+            while await asyncio.to_thread(ask, probe):
+                if self._now_s() > until_s:
+                    return False
+                await asyncio.sleep(POLL_S)
+        return True
 
     async def _watch(self) -> None:
         """Notes how many replicas Envoy calls, whenever that changes, and shows the progress."""

@@ -19,6 +19,7 @@ def summary_table(report: Report) -> Table:
         ("broken", str(report.broken)),
         ("with a gap, a repeat, another answer", _three(report)),
         ("cut by a fault that no server can hide", str(report.excused)),
+        ("sampled otherwise, without a fault", str(report.flipped)),
         ("migrations, in streams", f"{report.migrations} in {report.migrated}"),
         ("migrations that a drain should have spared", str(report.unwanted)),
         ("longest wait in a stream that migrated, ms p50 / p95 / p99 / max", str(report.stall)),

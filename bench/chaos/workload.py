@@ -23,6 +23,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "two choices": {"temperature": 1, "n": 2},
 }
+SAMPLED = frozenset(kind for kind, how in KINDS.items() if how["temperature"])
 # Half of the load is the plain case; the others go on in other ways when they migrate.
 SHARES = (10, 4, 2, 2, 1, 1)
 

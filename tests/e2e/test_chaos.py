@@ -41,15 +41,9 @@ def _strike(folder: Path, model: Path, faults: list[Fault], seconds: float) -> R
 def test_no_stream_breaks_under_faults(tmp_path: Path, talkative: Path):
     """Each stream is what the undisturbed stack said, those that had to migrate as well."""
     found = _strike(tmp_path, talkative, MOVING, seconds=66)
-    assert found.complaints == ()
+    assert (found.broken, found.gaps, found.repeats, found.different) == (0, 0, 0, 0)
+    assert {one.fault for one in found.faults} == set(MOVING)
     assert found.migrations > 0
-
-
-def test_what_ends_connections_leaves_nothing_behind(tmp_path: Path, talkative: Path):
-    """Streams under it are cut, and told so; those that come later are right."""
-    found = _strike(tmp_path, talkative, [Fault.ENVOY, Fault.GATEWAY], seconds=24)
-    assert found.complaints == ()
-    assert found.streams > found.excused > 0
 
 
 def test_an_interrupt_stops_the_stack_and_keeps_the_history(

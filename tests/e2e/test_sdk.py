@@ -98,7 +98,9 @@ def test_a_stream_equals_the_whole_answer(client: openai.OpenAI):
 
 def test_the_sdk_helper_reads_a_stream_to_its_end(client: openai.OpenAI):
     """The SDK's own accumulator, which is strict about order, accepts the stream."""
-    with client.chat.completions.stream(model=MODEL, messages=FRANCE, n=2) as stream:
+    with client.chat.completions.stream(
+        model=MODEL, messages=FRANCE, n=2, max_completion_tokens=24
+    ) as stream:
         stream.until_done()
         final = stream.get_final_completion()
     assert [choice.index for choice in final.choices] == [0, 1]
