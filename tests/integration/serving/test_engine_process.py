@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from services.serving.engine import (
     Death,
@@ -110,6 +111,26 @@ async def test_whatever_goes_wrong_the_engine_is_replaced(do: str):
         await told.until(lambda told: told.ready == 2)
         assert told.engine.pid != old
         assert not psutil.pid_exists(old)
+
+
+def test_what_comes_as_the_engine_dies_is_lost_with_the_rest():
+    """From the death on, at every turn of the loop until it is heard of; on the loop that replicas
+    have, whose pipes raise once they are closed."""
+    uvloop.run(_submit_until_its_death())
+
+
+async def _submit_until_its_death() -> None:
+    async with engine("echo") as told:
+        await told.until(lambda told: told.ready)
+        (worker,) = psutil.Process().children()
+        worker.kill()
+        async with asyncio.timeout(WAIT_S):
+            while not told.deaths:
+                told.engine.submit(sequence(1))
+                await asyncio.sleep(0)
+        await told.until(lambda told: told.ready == 2)
+        told.engine.submit(sequence(2))
+        await told.until(lambda told: told.progress and told.progress[-1].id == 2)
 
 
 async def test_silence_of_an_engine_without_work_is_no_stall():
