@@ -28,8 +28,8 @@ class Limits:
         times the ratio, and the slack more.
     next_token_ratio, next_token_slack_s: the same of the mean time between two tokens.
     ready_s: how long the version may be ready nowhere.
-    failed_s: how long it may have failed everywhere: the mesh itself may just have begun, and know
-        only of the replica on which it fails.
+    failed_s: how long it may have failed everywhere: a replica tries again after 1, 2, 4 and 8 s,
+        and what it lacked may be there by then, a registry that was killed for example.
     idle_s: how long a step may go on past its end because there are too few answers.
     blind_s: how long the mesh may say nothing.
     """
@@ -42,7 +42,7 @@ class Limits:
     next_token_ratio: float = 1.5
     next_token_slack_s: float = 0.001
     ready_s: float = 300.0
-    failed_s: float = 5.0
+    failed_s: float = 20.0
     idle_s: float = 600.0
     blind_s: float = 120.0
 

@@ -23,7 +23,7 @@ from services.registry.canary.steps import (
 from services.rpc.errors import InvalidArgument
 
 CHAMPION, NUMBER = 1, 2
-LIMITS = Limits(answers_min=20, ready_s=30, idle_s=100, blind_s=15)
+LIMITS = Limits(answers_min=20, ready_s=30, failed_s=5, idle_s=100, blind_s=15)
 BEGAN_S = 1000.0
 
 
