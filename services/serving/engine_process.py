@@ -124,7 +124,7 @@ class EngineProcess:
         self._send("add", sequence.id, list(sequence.prompt_ids), _options(sequence))
 
     def _send(self, *command: Any) -> None:
-        # A worker that died closes its pipe before its death is heard of, which tells of all it had.
+        # A dead worker closes its pipe before its death is heard of, which tells of all it had.
         if self._writer is not None and not self._writer.is_closing():
             self._writer.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
 

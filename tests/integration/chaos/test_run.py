@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from bench import stacks
@@ -83,15 +82,6 @@ def test_processes_are_struck_and_come_back(runs: Runs):
     assert all(one.out_s is not None and one.back_s is not None for one in found.faults)
     struck = [(one.fault, one.program) for one in history.struck]
     assert struck == [(blow["fault"], blow["program"]) for blow in history.run.schedule]
-
-
-def test_a_frozen_process_is_woken(runs: Runs, home: Home):
-    """Out of rotation while it is frozen, in it afterwards."""
-    found = checker.examine(runs(Fault.STOP))
-    assert found.complaints == ()
-    assert found.faults[0].out_s < 12 < found.run.seconds
-    frozen = [one for one in leftovers.find(home) if one.status() == psutil.STATUS_STOPPED]
-    assert not frozen
 
 
 def test_what_the_edge_takes_along_is_excused(runs: Runs):
