@@ -190,12 +190,12 @@ def _start(
 def _tell_scaled(scaled: Scaled) -> None:
     count = _replicas(len(scaled.plan.replicas()))
     if not scaled.added and not scaled.removed:
-        talk.print(f"Parley runs with {count} already.")
+        out.print(f"Parley runs with {count} already.")
         return
-    talk.print(f"Parley runs with {count} now.")
+    out.print(f"Parley runs with {count} now.")
     if scaled.added and scaled.memory_gib:
         share_gib = scaled.memory_gib[scaled.added[-1]]
-        talk.print(
+        out.print(
             f"A new one's engines may take {share_gib:.1f} GiB; the others keep their bound until "
             "Parley is started again."
         )

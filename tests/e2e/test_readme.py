@@ -17,9 +17,9 @@ from tests.e2e.conftest import client_of
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TIMEOUT_S = 120
-# Run with --help alone: bench takes minutes and starts stacks of its own, test would run this very
-# test again, and down would take the stack from the tests that come after.
-HELP_ONLY = {"bench", "test", "down"}
+# Run with --help alone: bench and chaos take minutes and start stacks of their own, test would run
+# this very test again, and down would take the stack from the tests that come after.
+HELP_ONLY = {"bench", "chaos", "test", "down"}
 # These need Airflow: tests/e2e/jobs types them.
 NEED_AIRFLOW = {"train", "evaluate", "jobs", "feedback"}
 FACTS = {"What is the capital of France?": "Paris"}
