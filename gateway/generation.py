@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from math import inf
 
 import structlog
-from google.protobuf.duration_pb2 import Duration
 from parley.serving.v1 import model_serving_pb2 as pb
 
 from gateway import metrics
@@ -21,6 +20,7 @@ from gateway.choices import Choice
 from gateway.parts import Call, Part, Parts
 from gateway.resuming import check_same, is_made_again, onward, refused, resumable
 from services.rpc import errors
+from services.rpc.durations import to_duration
 
 log = structlog.get_logger()
 
@@ -203,14 +203,8 @@ class Generation:
             # The replica's own times are of its part only.
             first_s = self._choices[finished.choice].first_s or _now_s()
             timings = finished.timings
-            timings.first_token_duration.CopyFrom(_duration(first_s - self._started_s))
-            timings.total_duration.CopyFrom(_duration(_now_s() - self._started_s))
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration
+            timings.first_token_duration.CopyFrom(to_duration(first_s - self._started_s))
+            timings.total_duration.CopyFrom(to_duration(_now_s() - self._started_s))
 
 
 def _now_s() -> float:

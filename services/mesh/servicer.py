@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from parley.mesh.v1 import mesh_pb2 as pb
 from parley.mesh.v1 import mesh_pb2_grpc as pb_grpc
 
@@ -13,6 +12,7 @@ from services.mesh.conductor import Conductor
 from services.mesh.members import Stay, name_taken
 from services.mesh.messages import to_mesh
 from services.mesh.typed import address
+from services.rpc.durations import to_duration
 from services.rpc.errors import InvalidArgument, ParleyError, Unavailable
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
@@ -35,8 +35,7 @@ class Servicer(pb_grpc.MeshServicer):
         find_detail: Callable[[], str] = lambda: "",
     ) -> None:
         self._conductor = conductor
-        self._interval = Duration()
-        self._interval.FromMicroseconds(round(interval_s * 1e6))
+        self._interval = to_duration(interval_s)
         self._proxies = proxies
         self._find_detail = find_detail
         # What ends each replica's stream, by its stay.

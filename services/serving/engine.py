@@ -1,11 +1,11 @@
 """What serving asks of an engine: token ids in, token ids out, batched step by step.
 
-An engine knows nothing of text, templates, choices or the wire. A remote engine (vLLM, SGLang) can
-stand behind the same protocol as the one in a process of its own.
+An engine knows nothing of text, templates, choices or the wire. A server elsewhere, which does, is
+no engine: see `remote/`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 
@@ -22,6 +22,11 @@ class Sampling:
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     seed: int = 0
+
+
+CHOSEN_BY = tuple(one.name for one in fields(Sampling) if one.name != "seed")
+"""What of a sampling the caller may set, by the contract's names; the seed apart, which each choice
+has its own of."""
 
 
 @dataclass(frozen=True, slots=True)

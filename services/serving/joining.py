@@ -17,6 +17,7 @@ from parley.mesh.v1 import mesh_pb2_grpc as pb_grpc
 
 from services.rpc import errors
 from services.rpc.channel import call_metadata, open_channel
+from services.rpc.durations import to_duration
 from services.serving.metrics import Counts, counts_of
 from services.serving.replica import Replica, Report
 from services.serving.routing import Phase
@@ -176,13 +177,7 @@ def _to_counts(counts: Counts) -> pb.Counts:
         finished=counts.finished,
         failed=counts.failed,
         first_tokens=counts.first_tokens,
-        first_token_duration=_duration(counts.first_token_s),
+        first_token_duration=to_duration(counts.first_token_s),
         next_tokens=counts.next_tokens,
-        next_token_duration=_duration(counts.next_token_s),
+        next_token_duration=to_duration(counts.next_token_s),
     )
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration

@@ -9,14 +9,14 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from parley.serving.v1 import model_serving_pb2 as pb
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
+from services.rpc.durations import to_duration
 from services.rpc.errors import Unavailable
 from services.serving import formats
 from services.serving.ask import Ask, Delta, Event, Finished, Started
-from services.serving.engine import Format, Sampling
+from services.serving.engine import CHOSEN_BY, Format, Sampling
 from services.serving.listing import PAGE_SIZE, page, to_loaded_model
 from services.serving.loaded import Loaded
 from services.serving.mirror import Mirror
@@ -167,25 +167,16 @@ def _to_finished(event: Finished) -> pb.Finished:
             prompt_tokens=event.prompt_tokens, completion_tokens=event.completion_tokens
         ),
         timings=pb.Timings(
-            queue_duration=_duration(event.queue_s),
-            first_token_duration=_duration(event.first_token_s),
-            total_duration=_duration(event.total_s),
+            queue_duration=to_duration(event.queue_s),
+            first_token_duration=to_duration(event.first_token_s),
+            total_duration=to_duration(event.total_s),
         ),
     )
 
 
 def _to_ask(request: pb.GenerateRequest, prompts: Prompts, defaults: Sampling) -> Ask:
     sampling, stopping = request.sampling, request.stopping
-    names = (
-        "temperature",
-        "top_p",
-        "top_k",
-        "min_p",
-        "presence_penalty",
-        "frequency_penalty",
-        "repetition_penalty",
-    )
-    given = {name: getattr(sampling, name) for name in names if sampling.HasField(name)}
+    given = {name: getattr(sampling, name) for name in CHOSEN_BY if sampling.HasField(name)}
     return Ask(
         prompt_ids=_encode(request, prompts),
         sampling=replace(defaults, **given),
@@ -223,9 +214,3 @@ def _encode(request: pb.GenerateRequest | pb.CountTokensRequest, prompts: Prompt
         case "text":
             return prompts.encode_text(request.text)
     return list(request.tokens.ids)
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromMicroseconds(round(seconds * 1e6))
-    return duration

@@ -17,6 +17,7 @@ from services.rpc.errors import (
     ResourceExhausted,
     Unavailable,
 )
+from services.serving.engine import CHOSEN_BY
 
 MESSAGE_CHARS_MAX = 500
 RETRY_AFTER_S_DEFAULT = 1.0
@@ -36,19 +37,7 @@ _FIELDS = {
     "max_tokens": "stopping.tokens_max",
     "max_completion_tokens": "stopping.tokens_max",
     "response_format": "output_format",
-    **{
-        name: f"sampling.{name}"
-        for name in (
-            "temperature",
-            "top_p",
-            "top_k",
-            "min_p",
-            "presence_penalty",
-            "frequency_penalty",
-            "repetition_penalty",
-            "seed",
-        )
-    },
+    **{name: f"sampling.{name}" for name in (*CHOSEN_BY, "seed")},
 }
 
 
