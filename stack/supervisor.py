@@ -78,19 +78,11 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         """Starts a program and returns at once. One that runs already is left alone."""
-        try:
-            self._call("startProcess", name, False)
-        except xmlrpc.client.Fault as fault:
-            if "ALREADY_STARTED" not in fault.faultString:
-                raise StackError(f"{name} could not be started: {fault.faultString}.") from None
+        self._change(name, "started", "startProcess", False, unless="ALREADY_STARTED")
 
     def stop(self, name: str) -> None:
         """Asks a program to stop and returns at once. One that does not run is left alone."""
-        try:
-            self._call("stopProcess", name, False)
-        except xmlrpc.client.Fault as fault:
-            if "NOT_RUNNING" not in fault.faultString:
-                raise StackError(f"{name} could not be stopped: {fault.faultString}.") from None
+        self._change(name, "stopped", "stopProcess", False, unless="NOT_RUNNING")
 
     def reread(self) -> None:
         """Has it read its configuration again. No program is started, stopped or changed by that.
@@ -105,19 +97,11 @@ class Supervisor:
 
     def add(self, name: str) -> None:
         """Takes a program of the configuration in, stopped. One that it has is left alone."""
-        try:
-            self._call("addProcessGroup", name)
-        except xmlrpc.client.Fault as fault:
-            if "ALREADY_ADDED" not in fault.faultString:
-                raise StackError(f"{name} could not be added: {fault.faultString}.") from None
+        self._change(name, "added", "addProcessGroup", unless="ALREADY_ADDED")
 
     def remove(self, name: str) -> None:
         """Forgets a program that has ended. One that it does not have is left alone."""
-        try:
-            self._call("removeProcessGroup", name)
-        except xmlrpc.client.Fault as fault:
-            if "BAD_NAME" not in fault.faultString:
-                raise StackError(f"{name} could not be removed: {fault.faultString}.") from None
+        self._change(name, "removed", "removeProcessGroup", unless="BAD_NAME")
 
     def shutdown(self) -> None:
         """Asks supervisord itself to end; programs that still run are stopped by it."""
@@ -125,6 +109,14 @@ class Supervisor:
             self._call("shutdown")
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return
+
+    def _change(self, name: str, verb: str, method: str, *rest: object, unless: str) -> None:
+        """Has something done with a program; the fault that says that it is so already is none."""
+        try:
+            self._call(method, name, *rest)
+        except xmlrpc.client.Fault as fault:
+            if unless not in fault.faultString:
+                raise StackError(f"{name} could not be {verb}: {fault.faultString}.") from None
 
     def _call(self, method: str, *arguments: object) -> Any:
         """One call over a connection of its own, so that a new supervisord is found, too."""
