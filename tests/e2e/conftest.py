@@ -6,6 +6,7 @@ model that talks on and on, with room for few answers, so that long streams, ful
 can be had at will.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -100,6 +101,20 @@ def small(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator
         home, talkative, change=lambda plan: stacks.told(plan, "serving-0", bound)
     ) as running:
         yield running
+
+
+@pytest.fixture
+def talking(
+    tmp_path_factory: pytest.TempPathFactory, talkative: Path
+) -> Iterator[Callable[[int], Running]]:
+    """Starts a stack of its own for a test, with so many replicas that talk on and on."""
+    with contextlib.ExitStack() as started:
+
+        def start(replicas: int) -> Running:
+            home = Home(tmp_path_factory.mktemp("talking"))
+            return started.enter_context(stacks.serving(home, talkative, replicas=replicas))
+
+        yield start
 
 
 def client_of(running: Running, **options: object) -> openai.OpenAI:

@@ -2,14 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
+from collections.abc import Callable
 
 from bench.streams import HttpTarget
-from stack import up
-from stack.home import Home
 from stack.up import Running
 
 from .replica import ReplicaProbe
@@ -21,17 +16,12 @@ TOKENS = 200
 WAIT_S = 120.0
 
 
-@pytest.fixture
-def pair(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
-    """A stack with two replicas."""
-    home = Home(tmp_path_factory.mktemp("draining"))
-    yield up.start(home, replicas=2, model_dir=talkative)
-    up.stop(home)
-
-
-async def test_streams_shorter_than_the_drain_end_where_they_began(pair: Running):
+async def test_streams_shorter_than_the_drain_end_where_they_began(
+    talking: Callable[[int], Running],
+):
     """SIGTERM to the busier of two replicas under 32 streams, which new ones follow: each ends
     whole, and none has moved."""
+    pair = talking(2)
     target = HttpTarget("127.0.0.1", pair.plan.ports.edge, pair.api_key, MODEL)
     with ReplicaProbe(pair, "serving-0") as probe:
         process = probe.process()

@@ -2,14 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
-import pytest
+from collections.abc import AsyncIterator, Callable
 
 from bench.streams import HttpTarget, Stream
-from stack import up
-from stack.home import Home
 from stack.scaling import scale
 from stack.supervisor import Supervisor
 from stack.up import Running
@@ -20,15 +15,6 @@ MODEL = "talkative"
 STREAMS = 16
 TOKENS = 120
 WAIT_S = 120.0
-
-
-@pytest.fixture
-def single(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
-    """A stack with one replica."""
-    home = Home(tmp_path_factory.mktemp("scaling"))
-    running = up.start(home, model_dir=talkative)
-    yield running
-    up.stop(home)
 
 
 @contextlib.asynccontextmanager
@@ -54,13 +40,10 @@ def until_busy(running: Running, name: str) -> float:
         return probe.seconds_until(lambda model: model.running > 0, WAIT_S)
 
 
-async def test_replicas_come_and_go_under_streams(single: Running):
+async def test_replicas_come_and_go_under_streams(talking: Callable[[int], Running]):
     """From one to three and back: the new ones take streams, no stream fails or moves, and nothing
     else is restarted."""
-    if not single.plan.has("mesh"):
-        pytest.skip(
-            "replicas are named when Envoy starts: this stack has no mesh to tell it of more"
-        )
+    single = talking(1)
     home = single.plan.home
     before = {name: process.pid for name, process in Supervisor(home).processes().items()}
     target = HttpTarget("127.0.0.1", single.plan.ports.edge, single.api_key, MODEL)

@@ -4,15 +4,10 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
-import pytest
+from collections.abc import AsyncIterator, Callable
 
 from bench.figures import spread
 from bench.streams import HttpTarget
-from stack import up
-from stack.home import Home
 from stack.up import Running
 
 from .replica import ReplicaProbe
@@ -25,14 +20,6 @@ TOKENS = 32
 SLOW_TOKENS = 300
 WAIT_S = 120.0
 BYTE_EVERY_S = 1.0
-
-
-@pytest.fixture
-def roomy(tmp_path_factory: pytest.TempPathFactory, talkative: Path) -> Iterator[Running]:
-    """A stack that takes as many answers as it does by default."""
-    home = Home(tmp_path_factory.mktemp("roomy"))
-    yield up.start(home, model_dir=talkative)
-    up.stop(home)
 
 
 @contextlib.asynccontextmanager
@@ -75,9 +62,10 @@ async def p95_ms(target: HttpTarget) -> float:
     return spread(firsts_s).p95_ms
 
 
-async def test_slow_readers_hold_up_nobody(roomy: Running, record_property):
+async def test_slow_readers_hold_up_nobody(talking: Callable[[int], Running], record_property):
     """The engine gets done with 64 of them, and 32 others are all answered meanwhile. How soon is
     told, not judged: that is the machine's as much as ours."""
+    roomy = talking(1)
     target = HttpTarget("127.0.0.1", roomy.plan.ports.edge, roomy.api_key, MODEL)
     await p95_ms(target)  # what is new to everyone
     usual_ms = await p95_ms(target)

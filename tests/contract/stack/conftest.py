@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from parley.serving.v1 import model_serving_pb2 as serving_pb
 from typer.testing import CliRunner
 
 from stack import job_client, registry
@@ -20,6 +21,7 @@ from tests.fakes.jobs_service import FakeJobs
 from tests.fakes.registry_service import FakeRegistry
 
 START_WITHIN_S = 10.0
+DATASET = "d" * 64
 
 
 @dataclass
@@ -90,3 +92,18 @@ def _running(mesh: Mesh) -> Iterator[None]:
 def parley() -> Callable[..., Result]:
     """Runs one command off a terminal."""
     return lambda *arguments: CliRunner().invoke(app, arguments, prog_name="./parley")
+
+
+@pytest.fixture
+def two(mesh: Mesh) -> Mesh:
+    """A model with two versions, of which the first is the champion; the replica has both."""
+    for number in (1, 2):
+        mesh.registry.add_version("m", metrics={"accuracy": number / 10}, dataset_digest=DATASET)
+    mesh.registry.models["m"].champion = 1
+    mesh.serving.script.models = [
+        serving_pb.LoadedModel(
+            model="m", version=str(number), state=serving_pb.MODEL_STATE_READY, revision=99
+        )
+        for number in (1, 2)
+    ]
+    return mesh

@@ -5,7 +5,6 @@ import json
 import pytest
 from parley.registry.v1 import canary_pb2
 from parley.registry.v1 import registry_pb2 as pb
-from parley.serving.v1 import model_serving_pb2 as serving_pb
 
 from services.rpc import errors
 from stack.commands import canaries
@@ -14,20 +13,10 @@ from stack.errors import Exit
 PROMOTE = ("models", "promote", "m@2", "--canary", "1,10,100")
 
 
-@pytest.fixture
-def two(mesh, monkeypatch):
-    """A model with two versions, of which the first is the champion; the replica has both."""
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Looks at canaries often."""
     monkeypatch.setattr(canaries, "POLL_S", 0.01)
-    for _ in (1, 2):
-        mesh.registry.add_version("m")
-    mesh.registry.models["m"].champion = 1
-    mesh.serving.script.models = [
-        serving_pb.LoadedModel(
-            model="m", version=str(number), state=serving_pb.MODEL_STATE_READY, revision=99
-        )
-        for number in (1, 2)
-    ]
-    return mesh
 
 
 @pytest.fixture

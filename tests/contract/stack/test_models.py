@@ -9,22 +9,7 @@ from services.rpc import errors
 from stack.errors import Exit
 from stack.registry import split
 
-DATASET = "d" * 64
-
-
-@pytest.fixture
-def two(mesh):
-    """A model with two versions, of which the first is the champion; the replica has both."""
-    for number in (1, 2):
-        mesh.registry.add_version("m", metrics={"accuracy": number / 10}, dataset_digest=DATASET)
-    mesh.registry.models["m"].champion = 1
-    mesh.serving.script.models = [
-        serving_pb.LoadedModel(
-            model="m", version=str(number), state=serving_pb.MODEL_STATE_READY, revision=99
-        )
-        for number in (1, 2)
-    ]
-    return mesh
+from .conftest import DATASET
 
 
 def test_list_and_show_tell_people_and_programs_the_same(two, parley):
