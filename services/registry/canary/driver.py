@@ -26,6 +26,8 @@ from services.rpc.store import Store
 log = structlog.get_logger()
 
 INTERVAL_S = 1.0
+# While there is no canary; one that begins here wakes the driver, this is for another registry's.
+IDLE_S = 5.0
 
 
 class Mesh(Protocol):
@@ -59,27 +61,30 @@ class Driver:
         self._told.set()
 
     async def run(self) -> None:
-        """Looks every second until cancelled."""
+        """Looks every second, or seldom while there is nothing to see, until cancelled."""
         while True:
+            interval_s = INTERVAL_S
             try:
-                await self.look()
+                if not await self.look():
+                    interval_s = IDLE_S
             except ParleyError as error:
                 log.warning("canaries not looked after", reason=error.reason)
             except Exception:
                 log.exception("canaries not looked after")
             with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL_S):
+                async with asyncio.timeout(interval_s):
                     await self._told.wait()
             self._told.clear()
 
-    async def look(self) -> None:
-        """Looks at each canary once. Raises ParleyError when the database is away."""
+    async def look(self) -> bool:
+        """Looks at each canary once, and says whether there is one. Raises ParleyError when the
+        database is away."""
         running = await self._store.run(
             lambda tx: catalog.list_promotions(tx, [PromotionState.CANARY])
         )
         if not running:
             self._heard_s = time.monotonic()
-            return
+            return False
         reports = await self._ask()
         blind_s = time.monotonic() - self._heard_s
         for promotion in running:
@@ -88,6 +93,7 @@ class Driver:
                 await self._drive(promotion, Look(mine, blind_s=blind_s))
             except ParleyError as error:
                 log.warning("canary held", model=promotion.model, reason=error.reason)
+        return True
 
     async def _ask(self) -> Reports | None:
         if self._mesh is None:
