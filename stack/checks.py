@@ -1,4 +1,4 @@
-"""What `./parley test` runs: ruff, buf lint, the page's own checks, then pytest."""
+"""What `./parley test` runs: ruff, buf lint, the page's own checks, then pytest, in two parts."""
 
 import os
 import subprocess
@@ -13,19 +13,29 @@ from stack.environment.places import Places
 from stack.words import out
 
 CHECK_TIMEOUT_S = 600
+# Most tests wait more than they compute, so that some run at a time; the rest follow one by one.
+PARTS = (
+    ("-m", "not alone", "--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder"),
+    ("-m", "alone"),
+)
 Check = Callable[[Places], str]
 
 
 def run(places: Places, pytest_arguments: Sequence[str]) -> int:
     """Runs all; the exit code is 0 when all passed. The last line is pytest's own summary, or the
     checks that failed before it."""
-    failed = [] if pytest_arguments else _before_the_tests(places)
-    tests = subprocess.run(
-        [sys.executable, "-m", "pytest", *pytest_arguments], cwd=places.root, check=False
-    )
+    if pytest_arguments:
+        return _pytest(places, pytest_arguments)
+    failed = _before_the_tests(places)
+    codes = [_pytest(places, part) for part in PARTS]
     if failed:
         out.print(f"[bold red]Failed before the tests:[/] {', '.join(failed)}")
-    return tests.returncode or (1 if failed else 0)
+    return next(filter(None, codes), 1 if failed else 0)
+
+
+def _pytest(places: Places, arguments: Sequence[str]) -> int:
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(command, cwd=places.root, check=False).returncode
 
 
 def _before_the_tests(places: Places) -> list[str]:

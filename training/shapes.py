@@ -4,6 +4,7 @@ They have the starter model's tokenizer, template and folder layout, and say not
 """
 
 from dataclasses import asdict
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from training.sizes import BENCH_SHAPE, TINY_SHAPE, Shape
 from training.staging import staged_folder
 
 if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
     from training.export import Precision
 
 __all__ = ["BENCH_SHAPE", "TINY_SHAPE", "Shape", "make_random_model"]
@@ -30,12 +33,11 @@ def make_random_model(
     The same seed gives the same weights. Raises FolderExistsError or FolderBusyError.
     """
     with staged_folder(out) as folder, quiet_libraries():
-        from training.dialogues import texts, training_dialogues
         from training.export import export_openvino
         from training.model import build_model
-        from training.tokenizer import save_tokenizer, train_tokenizer
+        from training.tokenizer import save_tokenizer
 
-        tokenizer = train_tokenizer(texts(islice(training_dialogues(0), _DIALOGUES)))
+        tokenizer = _tokenizer()
         model = build_model(shape, tokenizer.get_vocab_size(), seed)
         model.save_pretrained(folder)
         save_tokenizer(tokenizer, folder)
@@ -51,3 +53,12 @@ def make_random_model(
         )
         write_card(card, folder)
     return card
+
+
+@cache
+def _tokenizer() -> "Tokenizer":
+    """The tokenizer of them all: its making takes far longer than that of the weights."""
+    from training.dialogues import texts, training_dialogues
+    from training.tokenizer import train_tokenizer
+
+    return train_tokenizer(texts(islice(training_dialogues(0), _DIALOGUES)))

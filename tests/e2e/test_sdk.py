@@ -97,13 +97,16 @@ def test_a_stream_equals_the_whole_answer(client: openai.OpenAI):
 
 
 def test_the_sdk_helper_reads_a_stream_to_its_end(client: openai.OpenAI):
-    """The SDK's own accumulator, which is strict about order, accepts the stream."""
+    """The SDK's own accumulator, which is strict about order, accepts the stream; neither choice
+    gets tokens of the other."""
     with client.chat.completions.stream(
-        model=MODEL, messages=FRANCE, n=2, max_completion_tokens=24
+        model=MODEL, messages=FRANCE, n=2, max_completion_tokens=24, temperature=0
     ) as stream:
         stream.until_done()
         final = stream.get_final_completion()
     assert [choice.index for choice in final.choices] == [0, 1]
+    said = {choice.message.content for choice in final.choices}
+    assert said == {"The capital of France is Paris."}
 
 
 def test_two_choices_of_a_seed_repeat_and_differ(small_client: openai.OpenAI):

@@ -61,6 +61,7 @@ class FakeOpenAI:
         self.bodies: list[Json] = []
         self.paths: list[str] = []
         self.keys: list[str] = []
+        self.request_ids: list[str] = []
         self.open = 0
         self.left = asyncio.Event()
         self.released = asyncio.Event()
@@ -72,6 +73,7 @@ class FakeOpenAI:
             reply = self.listing or Reply([_json({"data": self.models})], media="application/json")
         else:
             self.keys.append(headers.get(b"authorization", b"").decode())
+            self.request_ids.append(headers.get(b"x-request-id", b"").decode())
             self.paths.append(scope["path"])
             self.bodies.append(json.loads(await _body(receive)))
             reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]

@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ ERROR_BYTES_MAX = 64 << 10
 WRITE_TIMEOUT_S = 30.0
 # Well below what servers keep an idle connection for, lest one closes as it is used again.
 KEEP_S = 2.0
+ID_BYTES = 4
 EVENT_STREAM = "text/event-stream"
 Json = dict[str, Any]
 
@@ -104,7 +106,9 @@ class Wire:
     ) -> AsyncIterator[httpx.Response]:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         if request_id := structlog.contextvars.get_contextvars().get("request_id"):
-            headers[REQUEST_ID_KEY] = request_id
+            # vLLM and `transformers serve` know what they generate by this id, and mix up requests
+            # that have the same one: each choice, and each try, needs an id of its own.
+            headers[REQUEST_ID_KEY] = f"{request_id}-{token_hex(ID_BYTES)}"
         async with self._http.stream(verb, path, json=body, headers=headers) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise await self._refusal(path, answer)

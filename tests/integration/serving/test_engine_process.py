@@ -122,8 +122,7 @@ def test_what_comes_as_the_engine_dies_is_lost_with_the_rest():
 async def _submit_until_its_death() -> None:
     async with engine("echo") as told:
         await told.until(lambda told: told.ready)
-        (worker,) = psutil.Process().children()
-        worker.kill()
+        psutil.Process(told.engine.pid).kill()
         async with asyncio.timeout(WAIT_S):
             while not told.deaths:
                 told.engine.submit(sequence(1))

@@ -44,6 +44,9 @@ async def test_each_choice_is_a_request(far, remote):
     assert sorted(ended) == [0, 1]
     assert sorted(one.usage.completion_tokens for one in ended.values()) == [2, 3]
     assert sorted(body["seed"] for body in far.bodies) == [5, 6]
+    # Servers that keep their work by this id would mix the two.
+    assert len(set(far.request_ids)) == 2
+    assert len({one.rpartition("-")[0] for one in far.request_ids}) == 1
 
 
 async def test_log_probabilities_have_their_tokens_bytes(far, remote):
