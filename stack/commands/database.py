@@ -39,7 +39,7 @@ def psql(
 
     home = Home.find()
     plan = up.require(home).plan
-    if not plan.has("registry"):
+    if not (plan.has("registry") or plan.has("postgres")):
         raise StackError("This stack serves one model and has no database.")
     arguments = context.args
     if database.startswith("-"):  # an option of psql's, not a database

@@ -2,14 +2,16 @@
 
     python fake_edge.py PORT ADMIN MANNER REPLICA_SOCKET...
 
-Each answer follows from its prompt. Says that a replica is healthy when that answers. In the manner
-`gaps` every answer after the undisturbed ones lacks a piece.
+Each answer follows from its prompt. Says that a replica is healthy when that has answered for a
+while, as one that makes health checks does. In the manner `gaps` every answer after the undisturbed
+ones lacks a piece.
 """
 
 import asyncio
 import hashlib
 import json
 import sys
+import time
 from pathlib import Path
 
 from bench.chaos.workload import QUESTIONS
@@ -17,6 +19,8 @@ from bench.chaos.workload import QUESTIONS
 PIECES = 8
 PIECE_S = 0.03
 ASK_S = 0.3
+# A stand-in is back within 0.1 s: looked at less often, its absence would go unseen.
+LOOK_S, BACK_AFTER_S = 0.02, 0.5
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
 answers = 0
 
@@ -32,16 +36,24 @@ async def main(port: str, admin: str, manner: str, *replicas: str) -> None:
 
     async def stats(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        healthy = sum(await asyncio.gather(*(answers_now(path) for path in replicas)))
+        healthy = sum(time.monotonic() > at_s for at_s in healthy_from_s.values())
         body = f"cluster.serving.membership_healthy: {healthy}\n".encode()
         writer.write(OK + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
         writer.close()
 
+    async def look(path: str) -> None:
+        while True:
+            if not await answers_now(path):
+                healthy_from_s[path] = time.monotonic() + BACK_AFTER_S
+            await asyncio.sleep(LOOK_S)
+
+    healthy_from_s = dict.fromkeys(replicas, 0.0)
+    looks = [asyncio.create_task(look(path)) for path in replicas]
     Path(admin).unlink(missing_ok=True)  # noqa: ASYNC240 (at start-up, once)
     await asyncio.start_server(edge, "127.0.0.1", int(port))
     async with await asyncio.start_unix_server(stats, admin) as server:
-        await server.serve_forever()
+        await asyncio.gather(server.serve_forever(), *looks)
 
 
 async def answer(asked: dict, writer: asyncio.StreamWriter, manner: str) -> None:

@@ -89,7 +89,7 @@ def test_up_with_other_wishes_says_how_to_change_a_running_stack(parley):
 def test_scaling_to_as_many_as_there_are_changes_nothing(parley, busy):
     """And says so, to people and to programs."""
     before = busy.record.read_text()
-    assert "Parley runs with 1 replica already." in parley("scale", "1").stderr
+    assert "Parley runs with 1 replica already." in parley("scale", "1").stdout
     told = json.loads(parley("scale", "1", "--json").stdout)
     assert told == {"replicas": ["serving-0"], "added": [], "removed": [], "memory_gib": {}}
     assert busy.record.read_text() == before
