@@ -17,6 +17,7 @@ JOBS = "e2e/jobs"
 ALONE = ("e2e", "integration/serving", "integration/mesh/test_how_soon.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A folder's tests share what they start, and so a process. The jobs' come first: they take
     longest, and wait for Airflow most of the time."""
