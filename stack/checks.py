@@ -15,7 +15,7 @@ from stack.words import out
 CHECK_TIMEOUT_S = 600
 # Most tests wait more than they compute, so that some run at a time; the rest follow one by one.
 PARTS = (
-    ("-m", "not alone", "--numprocesses=3", "--dist=loadgroup", "--no-loadscope-reorder"),
+    ("-m", "not alone", "--numprocesses=3", "--no-loadscope-reorder"),
     ("-m", "alone"),
 )
 Check = Callable[[Places], str]

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -17,14 +18,22 @@ JOBS = "e2e/jobs"
 ALONE = ("e2e", "integration/serving", "integration/mesh/test_how_soon.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups
+class ByFolder(LoadScopeScheduling):
+    """Deals out whole folders: the tests of one share what they start, and so a process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.partition("::")[0].rpartition("/")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFolder:
+    """How the tests are dealt out where several run at a time."""
+    return ByFolder(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A folder's tests share what they start, and so a process. The jobs' come first: they take
-    longest, and wait for Airflow most of the time."""
+    """The jobs' tests come first: they take longest, and wait for Airflow most of the time."""
     for item in items:
         path = item.path.relative_to(HERE)
-        group = path.parent.as_posix()
-        item.add_marker(pytest.mark.xdist_group(group))
-        if group != JOBS and any(path.is_relative_to(place) for place in ALONE):
+        if not path.is_relative_to(JOBS) and any(path.is_relative_to(one) for one in ALONE):
             item.add_marker(pytest.mark.alone)
     items.sort(key=lambda item: not item.path.is_relative_to(HERE / JOBS))
