@@ -1,6 +1,7 @@
 """What `./parley test` runs: ruff, buf lint, the page's own checks, then pytest, in two parts."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,10 +28,20 @@ def run(places: Places, pytest_arguments: Sequence[str]) -> int:
     if pytest_arguments:
         return _pytest(places, pytest_arguments)
     failed = _before_the_tests(places)
-    codes = [_pytest(places, part) for part in PARTS]
+    codes = [_part(places, part) for part in PARTS]
     if failed:
         out.print(f"[bold red]Failed before the tests:[/] {', '.join(failed)}")
     return next(filter(None, codes), 1 if failed else 0)
+
+
+def _part(places: Places, arguments: Sequence[str]) -> int:
+    """Runs a part in a folder of a short name, which is kept when a test fails: each process gets a
+    folder below pytest's own, and a socket's path holds 107 bytes (unix(7))."""
+    scratch = tempfile.mkdtemp(prefix="t-")
+    code = _pytest(places, [*arguments, f"--basetemp={scratch}"])
+    if code == 0:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return code
 
 
 def _pytest(places: Places, arguments: Sequence[str]) -> int:
