@@ -169,11 +169,12 @@ async def test_a_proxy_that_begins_anew_may_take_what_was_refused(proxy):
 
 async def test_what_is_urgent_does_not_wait_for_an_answer(proxy):
     """A replica that is gone is left, though the proxy says nothing of the message before."""
-    proxy.publish(snapshot(ONLY_B))
+    both, left = snapshot(), snapshot(ONLY_B)  # made before, lest the making outlasts the wait
+    proxy.publish(left)
     await proxy.begins()
-    proxy.publish(snapshot())
+    proxy.publish(both)
     await proxy.hears(CDS)
-    proxy.publish(snapshot(ONLY_B), urgent=True)
+    proxy.publish(left, urgent=True)
     clusters = await proxy.hears(CDS)
     assert len(clusters.resources) == 2
 
