@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+from training.priority import give_way
 from training.quiet import quiet_libraries
 from training.staging import StagingError, staged_folder
 from training.trial import UnfitError, try_engine
@@ -32,7 +33,6 @@ TASK = "text-generation-with-past"
 _SHARED = ("tokenizer.json", "tokenizer_config.json")
 _TEMPLATE = "chat_template.jinja"
 _PR_SET_PDEATHSIG = 1
-_NICENESS = 10
 
 
 def export_openvino(model: Path, precision: Precision = "fp32") -> Path:
@@ -177,7 +177,7 @@ def main() -> int:
     _keep_stdout()
     if options.parent:
         _live_with(options.parent)
-        os.nice(_NICENESS)  # who serves goes first
+        give_way()
     try:
         with quiet_libraries():
             export_and_try(options.folder.absolute(), lambda share: _tell({"fraction": share}))
