@@ -100,7 +100,7 @@ def test_the_sdk_helper_reads_a_stream_to_its_end(client: openai.OpenAI):
     """The SDK's own accumulator, which is strict about order, accepts the stream; neither choice
     gets tokens of the other."""
     with client.chat.completions.stream(
-        model=MODEL, messages=FRANCE, n=2, max_completion_tokens=24, temperature=0
+        model=MODEL, messages=FRANCE, n=2, max_completion_tokens=24
     ) as stream:
         stream.until_done()
         final = stream.get_final_completion()

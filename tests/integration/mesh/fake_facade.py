@@ -1,8 +1,9 @@
 """A facade for tests of the edge: tells what reached it, or streams numbered lines with gaps.
 
-Run as `python fake_facade.py SOCKET`. A body of {"lines": n, "gap_s": s} asks for a stream; one
-with "patience_s", too, is given up when nobody takes it for so long, which a file beside SOCKET
-tells. Any other request gets its own method, path and headers back as JSON.
+Run as `python fake_facade.py SOCKET`. A body of {"lines": n, "gap_s": s} asks for a stream, with
+"width" of lines of so many characters; one with "patience_s", too, is given up when nobody takes it
+for so long, which a file beside SOCKET tells. Any other request gets its own method, path and
+headers back as JSON.
 """
 
 import io
@@ -55,20 +56,20 @@ class Handler(BaseHTTPRequestHandler):
     def stream_or_give_up(self, asked: dict[str, float]) -> None:
         """Hangs up in the midst of a stream that nobody takes."""
         try:
-            self.stream(int(asked["lines"]), asked["gap_s"])
+            self.stream(int(asked["lines"]), asked["gap_s"], int(asked.get("width", 1)))
         except TimeoutError:
             self.close_connection = True
             self.wfile = io.BytesIO()
             Path(f"{sys.argv[1]}.given-up").touch()
 
-    def stream(self, lines: int, gap_s: float) -> None:
+    def stream(self, lines: int, gap_s: float, width: int) -> None:
         """Sends each line in a chunk of its own."""
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
         for number in range(lines):
-            line = f"data: {number}\n\n".encode()
+            line = f"data: {number:<{width}}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
             time.sleep(gap_s)
         self.wfile.write(b"0\r\n\r\n")
