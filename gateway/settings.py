@@ -31,7 +31,7 @@ class GatewaySettings(BaseSettings):
         10, ge=0, le=60, description="How long an answer that lost its replica waits for another."
     )
     silence_s: float = Field(
-        5,
+        4.5,
         gt=0,
         le=3600,
         description="Longest silence of a replica between two tokens before another one goes on.",

@@ -75,6 +75,11 @@ class Running:
         """Where gRPC clients go."""
         return f"{LOOPBACK}:{self.plan.ports.mesh}"
 
+    @property
+    def s3_address(self) -> str:
+        """Where our own S3 server is; empty without one here."""
+        return f"{LOOPBACK}:{self.plan.ports.s3}" if self.plan.has("s3") else ""
+
     def page_url(self) -> str:
         """The chat page's address with a new one-time token. Secret until it is used."""
         return f"{self.site}/login?token={keys.new_login_token(self.plan.home)}"

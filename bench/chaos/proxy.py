@@ -44,11 +44,11 @@ class FaultProxy:
     """Passes bytes on, until it is told not to. All methods belong to one event loop.
 
     Args:
-        listen: `unix:/path` or `127.0.0.1:port`.
+        listen: `unix:/path`, `127.0.0.1:port`, or a socket that listens already.
         upstream: `127.0.0.1:port`.
     """
 
-    def __init__(self, listen: str, upstream: str, seed: int = 0) -> None:
+    def __init__(self, listen: str | socket.socket, upstream: str, seed: int = 0) -> None:
         self._listen = listen
         host, _, port = upstream.rpartition(":")
         self._upstream = host, int(port)
@@ -65,7 +65,9 @@ class FaultProxy:
 
     async def start(self) -> None:
         """Opens its address. Raises OSError."""
-        if self._listen.startswith(UNIX):
+        if isinstance(self._listen, socket.socket):
+            self._server = await asyncio.start_server(self._serve, sock=self._listen)
+        elif self._listen.startswith(UNIX):
             path = self._listen.removeprefix(UNIX)
             self._server = await asyncio.start_unix_server(self._serve, path)
             Path(path).chmod(0o600)  # noqa: ASYNC240 (at start-up, once)
@@ -76,7 +78,7 @@ class FaultProxy:
     @property
     def address(self) -> str:
         """Where it listens; the port that it got where it was to take any."""
-        if self._listen.startswith(UNIX):
+        if isinstance(self._listen, str) and self._listen.startswith(UNIX):
             return self._listen
         host, port = self._server.sockets[0].getsockname()
         return f"{host}:{port}"
@@ -208,7 +210,7 @@ class ProxyThread:
 
 
 @contextlib.contextmanager
-def opened(pairs: Sequence[tuple[str, str, str]]) -> Iterator[ProxyThread]:
+def opened(pairs: Sequence[tuple[str, str | socket.socket, str]]) -> Iterator[ProxyThread]:
     """Proxies for (name, listen, upstream), opened."""
     found = ProxyThread({name: FaultProxy(listen, up) for name, listen, up in pairs})
     found.open()

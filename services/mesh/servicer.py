@@ -13,11 +13,14 @@ from services.mesh.members import Stay, name_taken
 from services.mesh.messages import to_mesh
 from services.mesh.typed import address
 from services.rpc.durations import to_duration
-from services.rpc.errors import InvalidArgument, ParleyError, Unavailable
+from services.rpc.errors import InvalidArgument, ParleyError, PermissionDenied, Unavailable
+from services.rpc.principal import FACADE, LOCAL, read_principal
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Mesh"].full_name
 STREAM_ENDED = "Its stream ended."
 DRAINED = "It ended after its drain."
+# Who comes past the mesh, or with its own key: people's keys ask replicas, and are none.
+MAY_JOIN = (LOCAL, FACADE)
 
 
 class Servicer(pb_grpc.MeshServicer):
@@ -46,6 +49,7 @@ class Servicer(pb_grpc.MeshServicer):
         self, request_iterator: AsyncIterator[pb.JoinRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[pb.JoinResponse]:
         """Keeps a replica in the mesh while its stream lasts."""
+        _check_may_join(read_principal(context.invocation_metadata()))
         stay: Stay | None = None
         end: asyncio.Future[ParleyError] = asyncio.get_running_loop().create_future()
         try:
@@ -100,6 +104,15 @@ async def _next(
 def _set(end: asyncio.Future[ParleyError], error: ParleyError) -> None:
     if not end.done():
         end.set_result(error)
+
+
+def _check_may_join(principal: str) -> None:
+    if principal not in MAY_JOIN:
+        raise PermissionDenied(
+            f"The key of {principal!r} may ask replicas, not be one. A replica joins with the "
+            "mesh's own key.",
+            reason="NO_REPLICA",
+        )
 
 
 def _check_address(text: str) -> None:

@@ -19,7 +19,7 @@ from services.serving.remote.keeper import RemoteKeeper, read_keeper
 from services.serving.remote.servicer import RemoteServicer
 from services.serving.replica import Replica
 from services.serving.servicer import SERVICE, Servicer
-from services.serving.settings import Settings
+from services.serving.settings import UNIX, Settings
 from services.serving.source import FolderSource, Source
 
 
@@ -68,8 +68,18 @@ async def main(chosen: Settings) -> None:
 def _joiner(chosen: Settings, replica: Replica) -> Joiner | None:
     if not chosen.mesh_address:
         return None
-    key = settings.secret(chosen.mesh_key_file) if chosen.mesh_key_file else None
-    return Joiner(lambda: to_report(replica, chosen.reached_at), chosen.mesh_address, key)
+    return Joiner(
+        lambda: to_report(replica, chosen.reached_at),
+        chosen.mesh_address,
+        _mesh_key(chosen, chosen.mesh_address),
+    )
+
+
+def _mesh_key(chosen: Settings, address: str) -> str | None:
+    """The key for what is behind a mesh; a service's own socket asks for none."""
+    if chosen.mesh_key_file is None or address.startswith(UNIX):
+        return None
+    return settings.secret(chosen.mesh_key_file)
 
 
 def _keeper(chosen: Settings, replica: Replica) -> Keeper | RemoteKeeper:
@@ -88,7 +98,8 @@ def _source(chosen: Settings) -> Source:
     if chosen.model_dir is not None:
         return FolderSource(chosen.model_dir, chosen.model_name)
     cache = FileCache(chosen.cache_dir or Path(), int(chosen.cache_disk_gib * GIB))
-    return RegistrySource(chosen.registry_address, cache, chosen.fetch_timeout_s)
+    address = chosen.registry_address
+    return RegistrySource(address, cache, chosen.fetch_timeout_s, _mesh_key(chosen, address))
 
 
 def _budget_bytes(chosen: Settings) -> int | None:

@@ -32,7 +32,12 @@ INTERVAL_S = 1.0
 DRAIN_TOLD_S_MAX = 1.0
 VERSIONS_MAX = 256
 DETAIL_CHARS_MAX = 250  # of four bytes at most
-REFUSALS = (errors.InvalidArgument, errors.ResourceExhausted)
+REFUSALS = (
+    errors.InvalidArgument,
+    errors.PermissionDenied,
+    errors.ResourceExhausted,
+    errors.Unauthenticated,
+)
 PHASES = {
     Phase.FETCHING: pb.VERSION_PHASE_LOADING,
     Phase.STORED: pb.VERSION_PHASE_LOADING,

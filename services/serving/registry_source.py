@@ -14,7 +14,7 @@ import structlog
 from parley.registry.v1 import registry_pb2 as pb
 from parley.registry.v1 import registry_pb2_grpc as pb_grpc
 
-from services.rpc.channel import open_channel
+from services.rpc.channel import call_metadata, open_channel
 from services.serving.cache import FileCache
 from services.serving.fetch import ExpiredError, fetch, open_client
 from services.serving.manifest import File, check_listing
@@ -33,11 +33,14 @@ CHAMPION = "champion"
 
 
 class RegistrySource:
-    """A `Source` that follows a registry."""
+    """A `Source` that follows a registry, with a key where that is reached through a mesh."""
 
-    def __init__(self, address: str, cache: FileCache, fetch_s_max: float) -> None:
+    def __init__(
+        self, address: str, cache: FileCache, fetch_s_max: float, key: str | None = None
+    ) -> None:
         self._channel = open_channel(address)
         self._stub = pb_grpc.RegistryStub(self._channel)
+        self._metadata = call_metadata("follow", key)
         self._cache = cache
         self._fetch_s_max = fetch_s_max
         # Two numbers may have the same files.
@@ -53,7 +56,8 @@ class RegistrySource:
         while True:
             try:
                 asked = pb.WatchModelsRequest(revision=revision)
-                async for told in self._stub.WatchModels(asked, timeout=WATCH_S):
+                watch = self._stub.WatchModels(asked, timeout=WATCH_S, metadata=self._metadata)
+                async for told in watch:
                     revision, delay_s = told.revision, RETRY_S_MIN
                     state = to_state(told)
                     on_state(state)
@@ -106,7 +110,7 @@ class RegistrySource:
     async def _ask(self, version: Version) -> pb.GetModelFilesResponse:
         asked = pb.GetModelFilesRequest(model=version.key.model, number=int(version.key.version))
         try:
-            told = await self._stub.GetModelFiles(asked, timeout=CALL_S)
+            told = await self._stub.GetModelFiles(asked, timeout=CALL_S, metadata=self._metadata)
         except grpc.aio.AioRpcError as error:
             raise SourceError(
                 f"the registry does not say where its files are: {error.code().name}: "

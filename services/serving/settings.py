@@ -22,7 +22,9 @@ class Settings(ServerSettings):
     )
     model_name: str = Field("", max_length=256, description="Its name; default: the folder's.")
     registry_address: str = Field(
-        "", description="In place of a folder, the registry that says what to serve: unix:/path."
+        "",
+        description="In place of a folder, the registry that says what to serve: unix:/path, or "
+        "another host's mesh.",
     )
     remote_url: str = Field(
         "",
@@ -101,7 +103,7 @@ class Settings(ServerSettings):
         "", description="The mesh to join: unix:/path, or another host's listener; empty for none."
     )
     mesh_key_file: Path | None = Field(
-        None, description="File of the key for the mesh, where that is another host's."
+        None, description="File of the mesh's own key, where the mesh is another host's."
     )
     advertise: str = Field(
         "", description="Where proxies reach it; by default its own address, if that is unix:/path."

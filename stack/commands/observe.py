@@ -44,6 +44,8 @@ def show_status(as_json: AsJson = False) -> None:
         listed = [service.to_json() for service in services]
         places = {
             "base_url": running.base_url,
+            "mesh_address": running.mesh_address,
+            "s3_address": running.s3_address,
             "mlflow_url": running.mlflow_url,
             "airflow_url": running.airflow_url,
         }

@@ -20,11 +20,11 @@ from stack.plan import ENVOY_ADMIN, MESH
 from stack.supervisor import Supervisor
 from stack.up import Running
 
+from .meshes import WAIT_S, is_followed, look_until, ready_in, serving_in
 from .replica import ReplicaProbe
 
 MODEL = "talkative"
 BOTH = ["serving-0", "serving-1"]
-WAIT_S = 60.0
 # The target is 0.5 s on a quiet machine; the tests share theirs.
 ROUTED_S_MAX = 2.0
 WORKERS = 4
@@ -46,7 +46,7 @@ def whole(pair: Running) -> Running:
     """The stack with all its parts, and Envoy at the newest snapshot."""
     supervisor = Supervisor(pair.plan.home)
     supervisor.start(MESH)
-    _until(pair, _is_whole)
+    look_until(pair, _is_whole)
     return pair
 
 
@@ -59,39 +59,8 @@ def _look(running: Running) -> pb.GetMeshResponse:
         return pb.GetMeshResponse()
 
 
-def _until(running: Running, holds: Callable[[pb.GetMeshResponse], bool]) -> pb.GetMeshResponse:
-    """The mesh once a condition holds; fails past the bound."""
-    until_s = time.monotonic() + WAIT_S
-    with mesh_view.connect(running.plan.home) as mesh:
-        while True:
-            try:
-                found = mesh.look()
-            except StackError:
-                found = pb.GetMeshResponse()
-            if holds(found):
-                return found
-            assert time.monotonic() < until_s, found
-            time.sleep(POLL_S)
-
-
-def _serving(mesh: pb.GetMeshResponse) -> list[str]:
-    """Names of the replicas that take requests."""
-    state = pb.REPLICA_STATE_SERVING
-    return [r.report.name for r in mesh.replicas if not r.left and r.report.state == state]
-
-
-def _is_followed(mesh: pb.GetMeshResponse) -> bool:
-    """Whether Envoy is connected, and has taken all that it was sent."""
-    return any(proxy.connected for proxy in mesh.proxies) and mesh_view.has_all(mesh)
-
-
 def _is_whole(mesh: pb.GetMeshResponse) -> bool:
-    return _serving(mesh) == BOTH and _ready_in(mesh) == BOTH and _is_followed(mesh)
-
-
-def _ready_in(mesh: pb.GetMeshResponse) -> list[str]:
-    """The replicas that the model's only version is routed to."""
-    return [name for model in mesh.models for one in model.versions for name in one.replicas]
+    return serving_in(mesh) == BOTH and ready_in(mesh) == BOTH and is_followed(mesh)
 
 
 def _taken_s(mesh: pb.GetMeshResponse) -> float:
@@ -198,15 +167,15 @@ def test_a_killed_replica_is_out_of_the_routes_and_in_again_at_once(
         process = probe.process()
     died_s = time.time()
     process.kill()
-    mesh = _until(
-        whole, lambda mesh: _is_followed(mesh) and _ready_in(mesh) == ["serving-0"]
+    mesh = look_until(
+        whole, lambda mesh: is_followed(mesh) and ready_in(mesh) == ["serving-0"]
         and _taken_s(mesh) > died_s
     )  # fmt: skip
     out_s = _taken_s(mesh) - died_s
     assert _called(whole) == {"serving-0"}
-    said = _until(whole, lambda mesh: _serving(mesh) == BOTH)
+    said = look_until(whole, lambda mesh: serving_in(mesh) == BOTH)
     ready_s = said.replicas[1].report_time.ToNanoseconds() / 1e9
-    mesh = _until(whole, lambda mesh: _is_whole(mesh) and _taken_s(mesh) > ready_s)
+    mesh = look_until(whole, lambda mesh: _is_whole(mesh) and _taken_s(mesh) > ready_s)
     in_s = _taken_s(mesh) - ready_s
     record_property("out_s", round(out_s, 3))
     record_property("in_s", round(in_s, 3))
@@ -225,7 +194,7 @@ def test_chats_go_on_without_the_mesh_and_it_comes_back_unseen(whole: Running):
             until_s = time.monotonic() + AWAY_S
             while time.monotonic() < until_s and not load.failed:
                 time.sleep(POLL_S)
-        _until(whole, _is_whole)
+        look_until(whole, _is_whole)
     assert load.failed == []
     assert len(load.statuses) > AWAY_S
     assert _envoy(whole).pid == envoy
@@ -243,7 +212,7 @@ def test_a_replica_that_dies_without_the_mesh_is_noticed_by_health_alone(whole: 
             assert time.monotonic() < until_s
             time.sleep(POLL_S)
     assert load.failed == []
-    _until(whole, _is_whole)
+    look_until(whole, _is_whole)
 
 
 def test_envoy_starts_from_the_last_files_without_the_mesh(whole: Running):
@@ -256,13 +225,15 @@ def test_envoy_starts_from_the_last_files_without_the_mesh(whole: Running):
             assert _ask(whole, client) == httpx.codes.OK
         assert _called(whole) == set(BOTH)
     # Both have joined it again.
-    _until(whole, lambda mesh: _serving(mesh) == BOTH)
+    look_until(whole, lambda mesh: serving_in(mesh) == BOTH)
     with ReplicaProbe(whole, "serving-1") as probe:
         probe.process().kill()
-    _until(whole, lambda mesh: _ready_in(mesh) == ["serving-0"] and _called(whole) == {"serving-0"})
-    _until(whole, lambda mesh: _ready_in(mesh) == BOTH and _called(whole) == set(BOTH))
+    look_until(
+        whole, lambda mesh: ready_in(mesh) == ["serving-0"] and _called(whole) == {"serving-0"}
+    )
+    look_until(whole, lambda mesh: ready_in(mesh) == BOTH and _called(whole) == set(BOTH))
     _restart_envoy(whole)
-    _until(whole, _is_whole)
+    look_until(whole, _is_whole)
 
 
 def _restart_envoy(running: Running) -> None:

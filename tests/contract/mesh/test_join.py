@@ -51,6 +51,21 @@ async def test_who_joins_is_shown_and_routed_to(world):
     assert mesh.snapshot == world.proxies.told[-1][0].version
 
 
+@pytest.mark.parametrize("metadata", [
+    (("x-parley-client", "ada"),),
+    (("x-parley-client", "gateway"), ("x-parley-principal", "ada")),
+    (("x-parley-client", "ada"), ("x-parley-principal", "local")),
+])  # fmt: skip
+async def test_a_persons_key_is_no_replicas(world, metadata):
+    """Who may ask may not be one who answers."""
+    call = world.stub.Join(timeout=WAIT_S, metadata=metadata)
+    await call.write(pb.JoinRequest(report=report()))
+    error = await _error(call)
+    assert isinstance(error, errors.PermissionDenied)
+    assert error.reason == "NO_REPLICA"
+    assert present(await world.look()) == []
+
+
 async def test_what_comes_at_once_is_told_once(tmp_path):
     """Gains within a moment are one snapshot."""
     async with running(tmp_path, coalesce_s=2.0) as world:

@@ -18,7 +18,7 @@ from parley.serving.v1 import model_serving_pb2_grpc as serving_grpc
 from services.mesh.bootstrap import build_bootstrap
 from services.mesh.topology import Topology
 
-from .programs import API_KEY, ROOT, RunningEnvoy, eventually, free_ports, is_ready, plan
+from .programs import API_KEY, MESH_KEY, ROOT, RunningEnvoy, eventually, free_ports, is_ready, plan
 
 WAIT_S = 60.0
 CALL_S = 5.0
@@ -61,9 +61,9 @@ class Joined:
         self._start(name, REPLICA, address, name, self.address)
 
     def start_far_replica(self, name: str) -> None:
-        """A replica that joins as one of another host would: through Envoy, with a key."""
+        """A replica that joins as one of another host would: through Envoy, with the mesh's key."""
         address = f"127.0.0.1:{free_ports(1)[0]}"
-        self._start(name, REPLICA, address, name, self.envoy.mesh, API_KEY)
+        self._start(name, REPLICA, address, name, self.envoy.mesh, MESH_KEY)
 
     def start_envoy(self) -> None:
         """Envoy, as the launcher would have it; waits until its listeners are open."""

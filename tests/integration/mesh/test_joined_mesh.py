@@ -7,8 +7,12 @@ import time
 import grpc
 import psutil
 import pytest
+from parley.mesh.v1 import mesh_pb2 as pb
+from parley.mesh.v1 import mesh_pb2_grpc as pb_grpc
 
-from .joined import WAIT_S, Joined, joined, routed, taken_s
+from tests.fakes.mesh import report
+
+from .joined import KEY, WAIT_S, Joined, joined, routed, taken_s
 from .programs import eventually
 
 pytestmark = pytest.mark.slow
@@ -93,6 +97,17 @@ def test_a_replica_joins_through_the_mesh_listener_with_a_key(whole):
     eventually(lambda: _answer(whole, {"far", *BOTH}), WAIT_S)
     whole.kill("far")
     whole.until(lambda found: routed(found) == BOTH)
+    assert whole.who_answers() == set(BOTH)
+
+
+def test_a_persons_key_is_no_replicas(whole):
+    """Else whoever may ask could have everyone's questions sent to themselves."""
+    with grpc.insecure_channel(whole.envoy.mesh) as channel:
+        join = pb_grpc.MeshStub(channel).Join
+        answers = join(iter([pb.JoinRequest(report=report("thief"))]), timeout=10, metadata=KEY)
+        with pytest.raises(grpc.RpcError) as refusal:
+            next(answers)
+    assert refusal.value.code() == grpc.StatusCode.PERMISSION_DENIED
     assert whole.who_answers() == set(BOTH)
 
 

@@ -125,7 +125,7 @@ def test_a_drain_spares_streams_that_are_shorter():
 def test_a_silent_replica_must_be_noticed_in_time():
     """Migrations that silence caused are timed from the blow."""
     frozen = struck("stop", lifted_s=22.0, well_s=23.0)
-    assert report(told(), frozen, Noticed(15.1, "REPLICA_SILENT")).holds
+    assert report(told(), frozen, Noticed(14.9, "REPLICA_SILENT")).holds
     late = report(told(), frozen, Noticed(17.0, "REPLICA_SILENT"))
     assert late.faults[0].silent_s == 7.0
     assert not late.holds
