@@ -8,7 +8,9 @@ Its clients share the machine with what they measure.
 """
 
 import asyncio
+import bisect
 import dataclasses
+import itertools
 import random
 import time
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from rich import box
 from rich.table import Table
 
 from bench.figures import Spread, spread
@@ -67,8 +70,10 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One rate, in times of the capacity. `goodput_per_s` counts good answers by when they were
-    asked for; `hinted` are refusals that said when to ask again, in Retry-After."""
+    """One rate, in times of the capacity. All counts are of what was asked for in it, but for
+    `goodput_per_s`: the good answers that came in its time, whenever they were asked for. Else the
+    first level that fills the queue would seem the best. `hinted` are refusals that said when to
+    ask again, in Retry-After."""
 
     times: float
     asked: int
@@ -106,8 +111,23 @@ class Overload:
         return {**dataclasses.asdict(self), "kept_at_3_times": self.kept}
 
 
-def level_of(times: float, seconds: float, found: Sequence[Asked], deadline_s: float) -> Level:
-    """What one level came to."""
+def came(levels: Sequence[tuple[float, Sequence[Asked]]], deadline_s: float) -> list[int]:
+    """How many good answers came in the time of each level, of its seconds and its requests."""
+    starts_s = [0.0, *itertools.accumulate(seconds for seconds, _ in levels)]
+    ends_s = sorted(
+        start_s + one.at_s + one.total_s
+        for start_s, (_, asked) in zip(starts_s, levels, strict=False)
+        for one in asked
+        if one.good(deadline_s)
+    )
+    before = [bisect.bisect_left(ends_s, at_s) for at_s in starts_s]
+    return [later - sooner for sooner, later in itertools.pairwise(before)]
+
+
+def level_of(
+    times: float, seconds: float, found: Sequence[Asked], deadline_s: float, good_came: int
+) -> Level:
+    """What one level came to, in which so many good answers came."""
     whole = [one for one in found if not one.refused and not one.failed]
     refused = [one for one in found if one.refused]
     good = sum(one.good(deadline_s) for one in found)
@@ -119,7 +139,7 @@ def level_of(times: float, seconds: float, found: Sequence[Asked], deadline_s: f
         refused=len(refused),
         failed=sum(one.failed for one in found),
         hinted=sum(one.hinted for one in refused),
-        goodput_per_s=round(good / seconds, 2),
+        goodput_per_s=round(good_came / seconds, 2),
         first_token=spread([one.first_s for one in whole]),
         whole=spread([one.total_s for one in whole]),
         refusal=spread([one.total_s for one in refused]),
@@ -150,9 +170,10 @@ async def measure(running: Running, model: str) -> Overload:
     steps = [*((times, LEVEL_S) for times in TIMES), (1, RECOVERY_S)]
     under_way = [await arrivals.level(times * capacity_per_s, s) for times, s in steps]
     answers = [await asyncio.gather(*tasks) for tasks in under_way]
+    counts = came([(s, found) for (_, s), found in zip(steps, answers, strict=True)], deadline_s)
     levels = [
-        level_of(times, s, found, deadline_s)
-        for (times, s), found in zip(steps, answers, strict=True)
+        level_of(times, s, found, deadline_s, count)
+        for (times, s), found, count in zip(steps, answers, counts, strict=True)
     ]
     return Overload(
         capacity_per_s=round(capacity_per_s, 2),
@@ -222,18 +243,21 @@ def table(found: Overload) -> Table:
     """The levels for people."""
     shown = Table(
         title=f"Asked for more than it can do: 1x is {found.capacity_per_s:g} answers a second; "
-        f"good is whole within {found.deadline_s:g} s"
+        f"good is whole within {found.deadline_s:g} s",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
     )
     for name in (
         "load",
         "asked",
-        "good a second",
+        "good a\nsecond",
         "late",
         "refused",
-        "with Retry-After",
+        "with\nhint",
         "failed",
-        "whole answer ms\np50 / p95 / p99",
-        "refusal ms\np50 / p95 / p99",
+        "whole, s\np50/95/99",
+        "refusal, ms\np50/95/99",
     ):
         shown.add_column(name, justify="left" if name == "load" else "right")
     for level in found.levels:
@@ -245,11 +269,16 @@ def table(found: Overload) -> Table:
             str(level.refused),
             str(level.hinted),
             str(level.failed),
-            str(level.whole),
-            str(level.refusal),
+            _three(level.whole, 1000, 1),
+            _three(level.refusal, 1, 0),
         )
     back = "never" if found.recovery_s is None else f"after {found.recovery_s:g} s"
     shown.caption = (
         f"{found.kept:.0%} of the best goodput at 3x; as before {back}; {found.retries} retries"
     )
     return shown
+
+
+def _three(found: Spread, per: float, digits: int) -> str:
+    figures = (found.p50_ms, found.p95_ms, found.p99_ms)
+    return "/".join(f"{figure / per:.{digits}f}" for figure in figures)

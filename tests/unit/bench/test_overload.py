@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.overload import Asked, Overload, level_of, recovered_after_s
+from bench.overload import Asked, Overload, came, level_of, recovered_after_s
 
 DEADLINE_S = 15.0
 
@@ -23,11 +23,18 @@ def test_only_whole_answers_in_time_are_good():
         *(good(0), good(1, DEADLINE_S), good(2, DEADLINE_S + 0.1)),
         *(refused(3), refused(4, hinted=False), Asked(5, 1.0, failed=True)),
     ]
-    level = level_of(2, 10, found, DEADLINE_S)
+    level = level_of(2, 10, found, DEADLINE_S, good_came=3)
     assert (level.asked, level.good, level.late, level.refused, level.failed) == (6, 2, 1, 2, 1)
     assert level.hinted == 1
-    assert level.goodput_per_s == 0.2
+    assert level.goodput_per_s == 0.3
     assert level.refusal.p99_ms == 10
+
+
+def test_good_answers_count_when_they_come():
+    """In the level that goes on then; what comes behind the last one counts in none."""
+    first = (10.0, [good(0), good(8, 3.0), good(9, DEADLINE_S + 0.1), refused(1)])
+    second = (10.0, [good(0), good(9.5)])
+    assert came([first, second], DEADLINE_S) == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +56,7 @@ def test_recovery_is_when_requests_fare_as_before(found, after_s):
 def test_what_is_kept_is_a_share_of_the_best_level():
     """Whichever that is."""
     levels = [
-        level_of(times, 10, [good(0)] * count, DEADLINE_S)
+        level_of(times, 10, [], DEADLINE_S, good_came=count)
         for times, count in ((1, 90), (2, 100), (3, 85), (5, 70), (1, 90))
     ]
     found = Overload(10, DEADLINE_S, tuple(levels), 3.0, retries=0)
