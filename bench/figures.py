@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.table import Table
@@ -33,7 +33,10 @@ def spread(seconds: Sequence[float]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One way of serving at one number of streams: the median round, and all rounds' latencies."""
+    """One way of serving at one number of streams: the median round, and all rounds' latencies.
+
+    `cost_us` is the processor time of the mesh's parts in microseconds a token.
+    """
 
     what: str
     streams: int
@@ -42,6 +45,7 @@ class Row:
     first_token: Spread | None = None
     inter_token: Spread | None = None
     errors: int = 0
+    cost_us: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,13 @@ def throughput_table(rows: Sequence[Row]) -> Table:
             str(r.inter_token or "-"),
             str(r.errors),
         )
+    costs = [
+        f"{r.streams} streams: "
+        + ", ".join(f"{part} {cost_us:.0f}" for part, cost_us in r.cost_us.items())
+        for r in rows
+        if r.cost_us
+    ]
+    table.caption = "\n".join(["Processor time a token, microseconds", *costs])
     return table
 
 

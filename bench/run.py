@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 from rich.console import Console
 
 from bench import failover, faults, figures, others, stacks
+from bench.cost import Meter, per_token_us
 from bench.figures import Row, Spread
 from bench.in_process import prompt
 from bench.streams import GrpcTarget, HttpTarget, Stream
@@ -29,15 +31,18 @@ from stack import up
 from stack.home import Home
 from stack.plan import Plan
 
+IN_PROCESS, MESH = "in process", "mesh"
 PROMPT_TOKENS = 64
 OVERHEAD_TOKENS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to measure. `rate_per_s` above 0 adds an open-loop run at that rate."""
+    """What to measure. `rate_per_s` above 0 adds an open-loop run at that rate; `replicas` of the
+    mesh share the machine."""
 
     streams: tuple[int, ...] = (1, 16, 32)
+    replicas: int = 1
     rounds: int = 3
     tokens: int = 64
     overhead_requests: int = 300
@@ -163,11 +168,12 @@ def _failover(folder: Path, home: Home, options: Options, console: Console) -> f
 def _throughput(folder: Path, model_dir: Path, options: Options, console: Console) -> list[Row]:
     console.print(f"Starting a mesh for {model_dir.name}")
     with contextlib.ExitStack() as stack:
-        running = stack.enter_context(_mesh(Home(folder), model_dir))
+        running = stack.enter_context(_mesh(Home(folder), model_dir, replicas=options.replicas))
+        meter = Meter(running)
         target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
         ways: dict[str, Any] = {
-            "in process": stack.enter_context(_InProcess(model_dir)),
-            "mesh": _Remote(target),
+            IN_PROCESS: stack.enter_context(_InProcess(model_dir)),
+            MESH: _Remote(target),
         }
         if options.transformers:
             ways["transformers serve"] = _Other(
@@ -180,19 +186,26 @@ def _throughput(folder: Path, model_dir: Path, options: Options, console: Consol
         rows = []
         for streams in options.streams:
             console.print(f"{streams} streams, {options.rounds} rounds of each way")
-            rows += _rounds(ways, streams, options)
+            rows += _rounds(ways, streams, options, meter)
         if options.rate_per_s:
             rows.append(_open_loop(target, options))
         return rows
 
 
-def _rounds(ways: dict[str, Any], streams: int, options: Options) -> list[Row]:
+def _rounds(ways: dict[str, Any], streams: int, options: Options, meter: Meter) -> list[Row]:
     found: dict[str, list[tuple[float, list[Stream]]]] = {name: [] for name in ways}
+    spent_s: Counter[str] = Counter()
     for _ in range(options.rounds):
         for name, way in ways.items():
+            before = meter.read()
             found[name].append(way.round(streams, options.tokens))
-    base = figures.row("", streams, found["in process"], 0).tokens_per_s
-    return [figures.row(name, streams, rounds, base) for name, rounds in found.items()]
+            if name == MESH:
+                spent_s += meter.read() - before
+    base = figures.row("", streams, found[IN_PROCESS], 0).tokens_per_s
+    rows = [figures.row(name, streams, rounds, base) for name, rounds in found.items()]
+    tokens = sum(stream.tokens for _, answers in found[MESH] for stream in answers)
+    cost_us = per_token_us(spent_s, tokens)
+    return [dataclasses.replace(r, cost_us=cost_us) if r.what == MESH else r for r in rows]
 
 
 class _InProcess:

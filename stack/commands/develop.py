@@ -9,6 +9,7 @@ from stack import checks, locks
 from stack.commands.options import AsJson
 from stack.environment.places import Places
 from stack.home import Home
+from stack.plan import REPLICAS_MAX
 from stack.words import out, print_json
 
 STREAMS_MAX = 256
@@ -42,6 +43,9 @@ def bench(
     streams: Annotated[
         str, typer.Option(help="Numbers of streams, with commas between.")
     ] = "1,16,32",
+    replicas: Annotated[
+        int, typer.Option(min=1, max=REPLICAS_MAX, help="Replicas of the mesh.")
+    ] = 1,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds of each way.")] = 3,
     tokens: Annotated[int, typer.Option(min=2, max=1024, help="Tokens of each answer.")] = 64,
     model: Annotated[
@@ -80,6 +84,7 @@ def bench(
     Examples:
       ./parley bench
       ./parley bench --streams 16 --transformers
+      ./parley bench --streams 16,32 --replicas 2
       ./parley bench --faults --json
       ./parley bench --deployment 60
       ./parley bench --prefix-caching --model ~/.local/state/parley/models/parley-starter
@@ -96,6 +101,7 @@ def bench(
         raise typer.Exit(run.overload(Home.find(), model_dir=model, as_json=as_json))
     chosen = Options(
         streams=_numbers(streams),
+        replicas=replicas,
         rounds=rounds,
         tokens=tokens,
         model_dir=model,
