@@ -21,10 +21,11 @@ from tokenizers import Tokenizer
 from services.rpc.errors import FailedPrecondition, InvalidArgument
 from services.serving.vocabulary import Vocabulary
 
-# A code point that Unicode keeps for a program's own use and that no text has, put inside control
-# tokens that users wrote so that the template's own can be told from them after rendering. Taken
-# out again before encoding.
+# A code point that Unicode keeps for a program's own use, put inside control tokens that users wrote
+# so that the template's own can be told from them after rendering. Taken out again before encoding.
+# Where users wrote it all the same, one more of it in a row than they did is what marks.
 MARK = "\ufdd0"
+_MARKS = re.compile(f"{MARK}+")
 
 
 class Prompts:
@@ -60,8 +61,11 @@ class Prompts:
         Raises FailedPrecondition when the model has no template, InvalidArgument when it refuses
         them.
         """
-        marked = [{"role": role, "content": self._mark(content)} for role, content in messages]
-        return _some(self._encode_rendered(self._render(marked)))
+        mark = _mark_for([content for _, content in messages])
+        marked = [
+            {"role": role, "content": self._mark(content, mark)} for role, content in messages
+        ]
+        return _some(self._encode_rendered(self._render(marked), mark))
 
     def _render(self, messages: list[dict[str, str]]) -> str:
         if self._template is None:
@@ -80,23 +84,28 @@ class Prompts:
                 metadata={"field": "conversation"},
             ) from None
 
-    def _mark(self, content: str) -> str:
-        clean = content.replace(MARK, "")
-        return self._control.sub(lambda found: found[0][0] + MARK + found[0][1:], clean)
+    def _mark(self, content: str, mark: str) -> str:
+        return self._control.sub(lambda found: found[0][0] + mark + found[0][1:], content)
 
-    def _encode_rendered(self, text: str) -> list[int]:
-        if MARK not in text:
+    def _encode_rendered(self, text: str, mark: str) -> list[int]:
+        if mark not in text:
             return self.tokenizer.encode(text, add_special_tokens=False).ids
         ids: list[int] = []
         end = 0
         for control in self._control.finditer(text):
-            ids += self._encode_marked(text[end : control.start()])
+            ids += self._encode_marked(text[end : control.start()], mark)
             ids.append(self.tokenizer.token_to_id(control[0]))
             end = control.end()
-        return ids + self._encode_marked(text[end:])
+        return ids + self._encode_marked(text[end:], mark)
 
-    def _encode_marked(self, text: str) -> list[int]:
-        return self._plain.encode(text.replace(MARK, ""), add_special_tokens=False).ids
+    def _encode_marked(self, text: str, mark: str) -> list[int]:
+        return self._plain.encode(text.replace(mark, ""), add_special_tokens=False).ids
+
+
+def _mark_for(contents: Sequence[str]) -> str:
+    """A mark that none of these holds."""
+    runs = (len(run) for content in contents for run in _MARKS.findall(content))
+    return MARK * (1 + max(runs, default=0))
 
 
 def read_prompts(folder: Path) -> Prompts:

@@ -53,6 +53,7 @@ ENVIRONMENT_USERS = {
     "tests/e2e/test_mesh.py": "is told how long to run",
     "tests/e2e/test_chaos.py": "starts a child process as a shell does",
     "tests/e2e/test_readme.py": "starts child processes as a reader's shell does",
+    "tests/e2e/test_two_hosts.py": "starts a child process, as on another host",
     "tests/integration/jobs/processes.py": "starts a child process",
     "tests/integration/mesh/joined.py": "starts child processes",
     "tests/integration/mesh/programs.py": "starts a child process",

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.rpc.errors import FailedPrecondition, InvalidArgument
-from services.serving.prompts import Prompts, read_prompts
+from services.serving.prompts import MARK, Prompts, read_prompts
 from tests.fakes.model import CHATML, CONTROLS, END, TURN, TURN_END, make_tokenizer, write_model
 
 TOKENIZER = make_tokenizer()
@@ -13,7 +13,7 @@ CONTROL_IDS = {TOKENIZER.token_to_id(control) for control in CONTROLS}
 REFUSING = "{{ raise_exception('roles must alternate') }}"
 
 PIECES = st.one_of(
-    st.text(max_size=5), st.sampled_from([*CONTROLS, "<|im_", "start|>", "<|", "|>"])
+    st.text(max_size=5), st.sampled_from([*CONTROLS, "<|im_", "start|>", "<|", "|>", MARK])
 )
 CONTENTS = st.lists(PIECES, max_size=6).map("".join)
 
