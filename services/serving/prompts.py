@@ -21,9 +21,9 @@ from tokenizers import Tokenizer
 from services.rpc.errors import FailedPrecondition, InvalidArgument
 from services.serving.vocabulary import Vocabulary
 
-# A code point that Unicode keeps for a program's own use, put inside control tokens that users wrote
-# so that the template's own can be told from them after rendering. Taken out again before encoding.
-# Where users wrote it all the same, one more of it in a row than they did is what marks.
+# A code point that Unicode keeps for a program's own use, put inside control tokens that users
+# wrote so that the template's own can be told from them after rendering. Taken out again before
+# encoding. Where users wrote it all the same, one more of it in a row than they did is what marks.
 MARK = "\ufdd0"
 _MARKS = re.compile(f"{MARK}+")
 

@@ -43,9 +43,7 @@ def bench(
     streams: Annotated[
         str, typer.Option(help="Numbers of streams, with commas between.")
     ] = "1,16,32",
-    replicas: Annotated[
-        int, typer.Option(min=1, max=REPLICAS_MAX, help="Replicas of the mesh.")
-    ] = 1,
+    replicas: Annotated[int, typer.Option(min=1, max=REPLICAS_MAX, help="The mesh's.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, max=100, help="Rounds of each way.")] = 3,
     tokens: Annotated[int, typer.Option(min=2, max=1024, help="Tokens of each answer.")] = 64,
     model: Annotated[
@@ -83,8 +81,7 @@ def bench(
     \b
     Examples:
       ./parley bench
-      ./parley bench --streams 16 --transformers
-      ./parley bench --streams 16,32 --replicas 2
+      ./parley bench --streams 16,32 --replicas 2 --transformers
       ./parley bench --faults --json
       ./parley bench --deployment 60
       ./parley bench --prefix-caching --model ~/.local/state/parley/models/parley-starter
