@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from parley.mesh.v1 import mesh_pb2 as pb
 
@@ -39,17 +40,18 @@ pytestmark = pytest.mark.skipif(
 MODEL = "talkative"
 FAR, NEAR = "far-0", "serving-0"
 STREAMS, TOKENS = 16, 1000
+# Only for documents (RFC 5737), though some machines use them.
+NETS = ("198.51.100", "203.0.113", "192.0.2")
 CLONE_NEWNET = 0x40000000  # sched.h
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A second host, and the line between it and this one. The addresses are only for documents
-    (RFC 5737)."""
+    """A second host, and the line between it and this one."""
 
     name: str
-    here: str = "198.51.100.1"
-    there: str = "198.51.100.2"
+    here: str
+    there: str
 
     @property
     def line(self) -> str:
@@ -78,10 +80,17 @@ def _ip(words: str) -> None:
     subprocess.run(["ip", *words.split()], check=True, timeout=10)
 
 
+def _free_net() -> str:
+    """The beginning of addresses that this machine has none of."""
+    own = {one.address for many in psutil.net_if_addrs().values() for one in many}
+    return next(net for net in NETS if not any(one.startswith(f"{net}.") for one in own))
+
+
 @pytest.fixture
 def host() -> Iterator[Host]:
     """A network namespace with a line to it."""
-    made = Host(f"parley-{os.getpid()}"[:13])
+    net = _free_net()
+    made = Host(f"parley-{os.getpid()}"[:13], f"{net}.1", f"{net}.2")
     _ip(f"netns add {made.name}")
     try:
         _ip(f"link add {made.line} type veth peer name line netns {made.name}")
