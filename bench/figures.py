@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from bench.streams import Stream
@@ -124,6 +125,11 @@ def row(what: str, streams: int, rounds: Sequence[tuple[float, list[Stream]]], b
         spread([gap for s in good for gap in s.gaps_s]),
         sum(bool(s.error) for _, found in rounds for s in found),
     )
+
+
+def narrow_table(title: str) -> Table:
+    """An empty table whose many columns find room in 80 characters."""
+    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
 
 
 def throughput_table(rows: Sequence[Row]) -> Table:

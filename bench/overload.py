@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from rich import box
 from rich.table import Table
 
-from bench.figures import Spread, spread
+from bench.figures import Spread, narrow_table, spread
 from bench.in_process import prompt
 from bench.streams import HttpTarget
 from stack.up import Running
@@ -241,12 +240,9 @@ async def _retries(running: Running) -> int:
 
 def table(found: Overload) -> Table:
     """The levels for people."""
-    shown = Table(
-        title=f"Asked for more than it can do: 1x is {found.capacity_per_s:g} answers a second; "
-        f"good is whole within {found.deadline_s:g} s",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+    shown = narrow_table(
+        f"Asked for more than it can do: 1x is {found.capacity_per_s:g} answers a second; "
+        f"good is whole within {found.deadline_s:g} s"
     )
     for name in (
         "load",

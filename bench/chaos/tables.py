@@ -1,9 +1,9 @@
 """A report as tables for people."""
 
-from rich import box
 from rich.table import Table
 
 from bench.chaos.checker import OfFault, Report
+from bench.figures import narrow_table
 
 NONE = "-"
 
@@ -34,12 +34,9 @@ def summary_table(report: Report) -> Table:
 
 def faults_table(report: Report) -> Table:
     """Each kind of fault, in 80 columns."""
-    table = Table(
-        title="By fault, in seconds: the longest wait of each stream that moved;\n"
-        "then the longest from a fault to what the column names",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
+    table = narrow_table(
+        "By fault, in seconds: the longest wait of each stream that moved;\n"
+        "then the longest from a fault to what the column names"
     )
     for name in (
         "fault",
