@@ -36,7 +36,9 @@ def spread(seconds: Sequence[float]) -> Spread:
 class Row:
     """One way of serving at one number of streams: the median round, and all rounds' latencies.
 
-    `cost_us` is the processor time of the mesh's parts in microseconds a token.
+    `ratio` is the median of the rounds' own, each against the round of the base beside it: so it
+    holds on a machine whose speed changes meanwhile. `cost_us` is the processor time of the mesh's
+    parts in microseconds a token.
     """
 
     what: str
@@ -111,20 +113,28 @@ class Deployment:
     outages: tuple[Outage, ...]
 
 
-def row(what: str, streams: int, rounds: Sequence[tuple[float, list[Stream]]], base: float) -> Row:
-    """Sums rounds of (seconds, streams) up; `base` is the tokens per second that 1.0 stands for."""
-    speeds = [sum(s.tokens for s in found) / seconds for seconds, found in rounds]
+Round = tuple[float, list[Stream]]
+"""Seconds, and the streams that were answered in them."""
+
+
+def row(what: str, streams: int, rounds: Sequence[Round], base: Sequence[Round] = ()) -> Row:
+    """Sums rounds up; those of `base`, made beside them, are what a ratio of 1 stands for."""
+    speeds = _speeds(rounds)
+    ratios = [a / b for a, b in zip(speeds, _speeds(base), strict=True)] if base else [0.0]
     good = [s for _, found in rounds for s in found if not s.error and s.arrivals_s]
-    speed = statistics.median(speeds)
     return Row(
         what,
         streams,
-        round(speed, 1),
-        round(speed / base, 3) if base else 0.0,
+        round(statistics.median(speeds), 1),
+        round(statistics.median(ratios), 3),
         spread([s.first_s for s in good]),
         spread([gap for s in good for gap in s.gaps_s]),
         sum(bool(s.error) for _, found in rounds for s in found),
     )
+
+
+def _speeds(rounds: Sequence[Round]) -> list[float]:
+    return [sum(s.tokens for s in found) / seconds for seconds, found in rounds]
 
 
 def narrow_table(title: str) -> Table:
@@ -134,7 +144,7 @@ def narrow_table(title: str) -> Table:
 
 def throughput_table(rows: Sequence[Row]) -> Table:
     """The rows as a table for people."""
-    table = Table(title="Tokens per second, same model, rounds taken in turn")
+    table = narrow_table("Tokens per second, same model, rounds taken in turn")
     for name in (
         "",
         "streams",

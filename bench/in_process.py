@@ -1,12 +1,13 @@
 """The engine alone, in one process, with the replica's own settings: what the mesh is measured
 against.
 
-`python -m bench.in_process FOLDER` reads one JSON array [streams, prompt_tokens, tokens] a line and
-answers each with one line, [tokens sampled, seconds, median seconds to the first token], so that
-rounds can alternate with others'.
+`python -m bench.in_process FOLDER CORES` reads one JSON array [first, streams, prompt_tokens,
+tokens] a line and answers each with one line, [tokens sampled, seconds, median seconds to the first
+token], so that rounds can alternate with others'. CORES is how many it counts on, 0 for all.
 """
 
 import json
+import random
 import statistics
 import sys
 import time
@@ -22,16 +23,17 @@ from services.serving.settings import Settings
 
 
 def measure(
-    pipeline: object, first_id: int, streams: int, prompt_tokens: int, tokens: int
+    pipeline: object, first: int, streams: int, prompt_tokens: int, tokens: int
 ) -> tuple[int, float, float]:
-    """Runs one batch; returns tokens sampled, seconds, and the median time to the first token."""
+    """Runs one batch, of streams numbered from `first` on; returns tokens sampled, seconds, and the
+    median time to the first token."""
     options = {"max_new_tokens": tokens, "ignore_eos": True}
     began_s = time.perf_counter()
     handles = [
         pipeline.add_request(
-            first_id + index,
+            first + index,
             # No prompt twice, for the engine keeps what it computed.
-            openvino.Tensor(np.array([prompt(first_id + index, prompt_tokens)], np.int64)),
+            openvino.Tensor(np.array([prompt(first + index, prompt_tokens)], np.int64)),
             openvino_worker.generation_config(dict(options)),
         )
         for index in range(streams)
@@ -49,19 +51,18 @@ def measure(
 
 def prompt(index: int, tokens: int) -> list[int]:
     """The prompt of stream `index`: ids of ordinary tokens, different for each stream."""
-    return [300 + (7 * index + 13 * place) % 500 for place in range(tokens)]
+    return random.Random(index).choices(range(300, 800), k=tokens)
 
 
 def main() -> None:
     """Loads the model, then measures what each line of standard input asks."""
-    settings = Settings(address="unix:unused", model_dir=Path(sys.argv[1]))
+    settings = Settings(
+        address="unix:unused", model_dir=Path(sys.argv[1]), cores=float(sys.argv[2])
+    )
     pipeline = openvino_worker.load(worker_config(settings, read_model(settings.model_dir, "")))
-    first_id = 1
     print("ready", flush=True)
     for line in sys.stdin:
-        streams, prompt_tokens, tokens = json.loads(line)
-        print(json.dumps(measure(pipeline, first_id, streams, prompt_tokens, tokens)), flush=True)
-        first_id += streams
+        print(json.dumps(measure(pipeline, *json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":

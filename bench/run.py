@@ -27,6 +27,7 @@ from bench.cost import Meter, per_token_us
 from bench.figures import Row, Spread
 from bench.in_process import prompt
 from bench.streams import GrpcTarget, HttpTarget, Stream
+from services.serving.cores import machine_cores
 from stack import up
 from stack.home import Home
 from stack.plan import Plan
@@ -171,10 +172,10 @@ def _throughput(folder: Path, model_dir: Path, options: Options, console: Consol
         running = stack.enter_context(_mesh(Home(folder), model_dir, replicas=options.replicas))
         meter = Meter(running)
         target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
-        ways: dict[str, Any] = {
-            IN_PROCESS: stack.enter_context(_InProcess(model_dir)),
-            MESH: _Remote(target),
-        }
+        engines = stack.enter_context(_InProcess(model_dir, options.replicas))
+        ways: dict[str, Any] = {IN_PROCESS: engines, MESH: _Remote(target)}
+        if options.replicas > 1:
+            ways["in process, one engine"] = stack.enter_context(_InProcess(model_dir, 1))
         if options.transformers:
             ways["transformers serve"] = _Other(
                 stack.enter_context(others.transformers_serve(model_dir))
@@ -201,7 +202,7 @@ def _rounds(ways: dict[str, Any], streams: int, options: Options, meter: Meter) 
             found[name].append(way.round(streams, options.tokens))
             if name == MESH:
                 spent_s += meter.read() - before
-    base = figures.row("", streams, found[IN_PROCESS], 0).tokens_per_s
+    base = found[IN_PROCESS]
     rows = [figures.row(name, streams, rounds, base) for name, rounds in found.items()]
     tokens = sum(stream.tokens for _, answers in found[MESH] for stream in answers)
     cost_us = per_token_us(spent_s, tokens)
@@ -209,29 +210,44 @@ def _rounds(ways: dict[str, Any], streams: int, options: Options, meter: Meter) 
 
 
 class _InProcess:
-    """The engine alone, behind a pipe that says only when to begin and what came of it."""
+    """Engines alone, each behind a pipe that says only when to begin and what came of it. They
+    share the machine's cores as so many replicas do."""
 
-    def __init__(self, model_dir: Path) -> None:
-        self._command = [sys.executable, "-m", "bench.in_process", str(model_dir)]
+    def __init__(self, model_dir: Path, engines: int) -> None:
+        share = machine_cores() / engines if engines > 1 else 0
+        self._command = [sys.executable, "-m", "bench.in_process", str(model_dir), str(share)]
+        self._count = engines
+        self._asked = 0
 
     def __enter__(self) -> "_InProcess":
-        self._process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        self._process.stdout.readline()  # type: ignore[union-attr]
+        self._engines = [
+            subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(self._count)
+        ]
+        for engine in self._engines:
+            engine.stdout.readline()  # type: ignore[union-attr]
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()  # type: ignore[union-attr]
-        self._process.wait()
+        for engine in self._engines:
+            engine.stdin.close()  # type: ignore[union-attr]
+            engine.wait()
 
     def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
-        """One batch. Its tokens are put on one stream, as their times are not kept."""
-        request = json.dumps([streams, PROMPT_TOKENS, tokens])
-        self._process.stdin.write(request + "\n")  # type: ignore[union-attr]
-        self._process.stdin.flush()  # type: ignore[union-attr]
-        sampled, seconds, first_s = json.loads(self._process.stdout.readline())  # type: ignore[union-attr]
-        return seconds, [Stream(0.0, [first_s], sampled)]
+        """One batch, dealt out evenly, to the end of the last engine. An engine's tokens are put
+        on one stream, as their times are not kept."""
+        asked = self._engines[:streams]
+        for index, engine in enumerate(asked):
+            mine = len(range(index, streams, self._count))
+            request = json.dumps([self._asked, mine, PROMPT_TOKENS, tokens])
+            self._asked += mine
+            engine.stdin.write(request + "\n")  # type: ignore[union-attr]
+            engine.stdin.flush()  # type: ignore[union-attr]
+        told = [json.loads(engine.stdout.readline()) for engine in asked]  # type: ignore[union-attr]
+        found = [Stream(0.0, [first_s], sampled) for sampled, _, first_s in told]
+        return max(seconds for _, seconds, _ in told), found
 
 
 class _Remote:
@@ -287,9 +303,7 @@ def _open_loop(target: HttpTarget, options: Options) -> Row:
         return time.perf_counter() - began_s, list(found)
 
     seconds, found = asyncio.run(arrive())
-    return figures.row(
-        f"mesh, open loop {options.rate_per_s:g}/s", len(found), [(seconds, found)], 0
-    )
+    return figures.row(f"mesh, open loop {options.rate_per_s:g}/s", len(found), [(seconds, found)])
 
 
 def _overhead(

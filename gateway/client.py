@@ -71,9 +71,12 @@ class ServingClient:
         try:
             yield generation
         finally:
-            self._open -= 1
-            metrics.GENERATIONS_OPEN.set(self._open)
-            await generation.close()
+            try:
+                await generation.close()
+            finally:
+                steering.end()
+                self._open -= 1
+                metrics.GENERATIONS_OPEN.set(self._open)
 
     async def list_models(
         self, request_id: str, deadline_s: float = MODELS_DEADLINE_S

@@ -121,7 +121,7 @@ class Generation:
             # What only seems silent is worth a migration, never an error: the last one may be slow.
             last = len(self.migrations) == len(MIGRATION_WAITS_S)
             try:
-                event = await self._parts.read(None if last else self._patience.silence_s)
+                event = await self._parts.read(patient=last)
             except errors.Unavailable as error:
                 await self._migrate(error)
                 continue
@@ -195,7 +195,7 @@ class Generation:
     def _call(self, request: pb.GenerateRequest, choices: Sequence[Choice]) -> Part:
         resumed = self.started is not None and not is_made_again(self._asked)
         call = self._start(request, self._ends_s - _now_s())
-        return Part(call, choices, resumed=resumed)
+        return Part(call, choices, resumed=resumed, silence_s=self._patience.silence_s)
 
     def _take_finished(self, finished: pb.Finished) -> None:
         self.finished.append(finished)

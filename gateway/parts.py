@@ -11,6 +11,7 @@ from parley.serving.v1 import model_serving_pb2 as pb
 
 from gateway.choices import Choice, Intake, broken
 from services.rpc import errors
+from services.rpc.waits import Waits
 
 Call = grpc.aio.UnaryStreamCall
 Event = pb.GenerateResponse
@@ -21,8 +22,12 @@ STATUS_WAIT_S = 1.0
 class Part:
     """One Generate call, for some of an answer's choices."""
 
-    def __init__(self, call: Call, choices: Sequence[Choice], *, resumed: bool) -> None:
+    def __init__(
+        self, call: Call, choices: Sequence[Choice], *, resumed: bool, silence_s: float
+    ) -> None:
+        """`silence_s` is the longest wait for what comes next, where that is bounded."""
         self.call = call
+        self._waits = Waits(silence_s)
         self._intakes = [Intake(choice, resumed=resumed) for choice in choices]
         # Choices wait in the replica's queue one by one.
         self._queued = len(choices)
@@ -34,18 +39,18 @@ class Part:
 
     async def started(self) -> pb.Started:
         """Waits for admission. Raises ParleyError."""
-        event = await self._event(None)
+        event = await self._event(patient=True)
         if not event.HasField("started"):
             raise broken("no Started")
         return event.started
 
-    async def next(self, silence_s: float | None) -> Event:
+    async def next(self, *, patient: bool) -> Event:
         """What comes next, unchecked. Raises ParleyError.
 
-        Unavailable, too, once nothing has come for `silence_s`, unless a choice still waits for its
-        first token.
+        Unless it is `patient`: Unavailable, too, once nothing has come for `silence_s`, unless a
+        choice still waits for its first token.
         """
-        return await self._event(None if self._queued else silence_s)
+        return await self._event(patient=patient or bool(self._queued))
 
     def take(self, event: Event) -> Event | None:
         """Checks what came and makes it the answer's own: None if all of it was handed out before.
@@ -62,6 +67,7 @@ class Part:
     def cancel(self) -> None:
         """Ends the call. Safe to repeat."""
         self.call.cancel()
+        self._waits.close()
 
     async def close(self) -> None:
         """Takes the status of a complete answer, cancels any other. Never fails."""
@@ -71,7 +77,7 @@ class Part:
                     await self.call.read()
             except (grpc.aio.AioRpcError, TimeoutError):
                 pass
-        self.call.cancel()
+        self.cancel()
 
     def _intake(self, number: int) -> Intake:
         if number >= len(self._intakes):
@@ -82,13 +88,10 @@ class Part:
             self._queued -= 1
         return intake
 
-    async def _event(self, silence_s: float | None) -> Event:
+    async def _event(self, *, patient: bool) -> Event:
+        reading = self.call.read()
         try:
-            if silence_s is None:
-                event = await self.call.read()
-            else:
-                async with asyncio.timeout(silence_s):
-                    event = await self.call.read()
+            event = await (reading if patient else self._waits.wait(reading))
         except grpc.aio.AioRpcError as error:
             raise errors.from_rpc_error(error) from None
         except TimeoutError:
@@ -114,15 +117,15 @@ class Parts:
         part.cancel()
         self._parts.remove(part)
 
-    async def read(self, silence_s: float | None) -> Event | None:
+    async def read(self, *, patient: bool) -> Event | None:
         """What any of them brings next; as `Part.next` and `Part.take`."""
         if len(self._parts) == 1 and not self._reading:
             (part,) = self._parts
-            return part.take(await part.next(silence_s))
+            return part.take(await part.next(patient=patient))
         reading = self._reading
         for part in self._parts:
             if not part.done and part not in reading.values():
-                reading[asyncio.create_task(part.next(silence_s))] = part
+                reading[asyncio.create_task(part.next(patient=patient))] = part
         await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED)
         task = next(task for task in reading if task.done())
         # Taken here only: what another call's end leaves behind was never handed out.

@@ -39,6 +39,11 @@ class Steering:
         self._preferred = None
         call.add_done_callback(lambda _: seat.leave())
 
+    def end(self) -> None:
+        """Counts none of them any more, whether or not gRPC has told of their end."""
+        for seat in self._seats.values():
+            seat.leave()
+
     def begun(self, call: grpc.aio.Call, started: pb.Started) -> None:
         """Notes where a call came to. A replica without a name is nobody's."""
         if started.replica and not call.done():

@@ -19,6 +19,7 @@ DRAIN_S = 20.0
 STOP_MARGIN_S = 5.0  # for what a drain does before and after it waits
 REPLICAS_MAX = 16
 ENVOY_ADMIN = "envoy-admin"
+CORES = "PARLEY_SERVING_CORES"
 REMOTE_SETTINGS = "PARLEY_SERVING_REMOTE_"
 MESH = "mesh"
 NO_TRACES: Mapping[str, str] = MappingProxyType({})
@@ -181,6 +182,7 @@ def build(
     backing: Sequence[Program] = (),
     traces: Mapping[str, str] = NO_TRACES,
     memory_gib: float = 0,
+    cores: float = 0,
     remote: Remote | None = None,
 ) -> Plan:
     """Plans the mesh and `replicas` of serving, then the gateway, then Envoy (`envoy` is its
@@ -188,10 +190,15 @@ def build(
 
     They serve `model_dir`, or what `remote` does; without either what the registry says, which is
     one of `backing`: the stores and the registry. `memory_gib` is for all engines together, 0 for
-    no bound but a replica's own. `traces` is what the gateway is told of where spans go.
+    no bound but a replica's own; `cores` are the machine's, which several replicas share alike,
+    0 to have each count on all. `traces` is what the gateway is told of where spans go.
     """
     share_gib = memory_gib / replicas
-    serving = [_serving(home, ports, index, model_dir, share_gib) for index in range(replicas)]
+    share_cores = cores / replicas if replicas > 1 else 0
+    serving = [
+        _told_cores(_serving(home, ports, index, model_dir, share_gib), share_cores)
+        for index in range(replicas)
+    ]
     if remote:
         serving = [_before(program, remote.environment()) for program in serving]
     gateway = _gateway(home, ports, chat_dir, traces)
@@ -256,14 +263,19 @@ def _serving(
     )
 
 
+def _told_cores(program: Program, cores: float) -> Program:
+    told = {CORES: f"{cores:.2f}"} if cores else {}
+    return dataclasses.replace(program, environment={**program.environment, **told})
+
+
 def _before(program: Program, told: Mapping[str, str]) -> Program:
     """The replica in front of another server, in place of whatever it was to serve; `told` says
     which server."""
-    sources = ("REGISTRY_ADDRESS", "CACHE_DIR", "MEMORY_GIB")
+    own = ("REGISTRY_ADDRESS", "CACHE_DIR", "MEMORY_GIB", "CORES")
     kept = {
         name: value
         for name, value in program.environment.items()
-        if name.removeprefix("PARLEY_SERVING_") not in sources
+        if name.removeprefix("PARLEY_SERVING_") not in own
     }
     address = program.probes[0].target
     return dataclasses.replace(
@@ -276,12 +288,13 @@ def _before(program: Program, told: Mapping[str, str]) -> Program:
 def replica(plan: Plan, index: int, memory_gib: float) -> Program:
     """One more replica for `plan`, whose ports have one for it, of the same source as the others.
 
-    `memory_gib` is its share.
+    `memory_gib` is its share. It counts on as many cores as the others do: an engine's results
+    differ in their last bits by its threads, and an answer that moves should not.
     """
     made = _serving(plan.home, plan.ports, index, plan.model_dir, memory_gib)
     first = plan.program(plan.replicas()[0]).environment
     told = {name: value for name, value in first.items() if name.startswith(REMOTE_SETTINGS)}
-    return _before(made, told) if told else made
+    return _before(made, told) if told else _told_cores(made, float(first.get(CORES, 0)))
 
 
 def _gateway(home: Home, ports: Ports, chat_dir: Path, traces: Mapping[str, str]) -> Program:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from services.serving.cores import machine_cores
 from stack import edge, keys, leftovers, plan, ports, readiness, record, supervisor_conf
 from stack.down import stop_all, sweep
 from stack.environment.places import ROOT
@@ -169,6 +170,7 @@ def prepare(
         model_dir=model_dir,
         chat_dir=ROOT / "chat" / "dist",
         envoy=edge.command(home),
+        cores=machine_cores(),
         remote=remote,
     )
     if alone:

@@ -18,6 +18,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterLbSubsetConfig,
     ClusterLbSubsetConfigLbSubsetFallbackPolicy,
     ClusterLbSubsetConfigLbSubsetSelector,
+    ClusterLeastRequestLbConfig,
     OutlierDetection,
 )
 from envoy_data_plane.envoy.config.core.v3 import (
@@ -65,6 +66,10 @@ CONNECT_S = 1.0
 BUFFER_BYTES = 32 << 10
 STREAM_WINDOW_BYTES = 64 << 10
 CONNECTION_WINDOW_BYTES = 1 << 20
+# An answer keeps its replica busy for seconds, so the least busy one must be found, not just the
+# better of two. Envoy looks at as many, drawn with repeats: of 3 replicas it misses one in 1 of 657
+# requests, of 8 in 1 of 8.
+LOOKS = 16
 # uvicorn hangs up after 5 s without a request; Envoy must be first, or a request meets the end.
 UVICORN_IDLE_S = 4.0
 # Our gRPC servers take a ping each 5 s and hang up on a peer that pings more often.
@@ -206,8 +211,9 @@ def _endpoint(member: Replica) -> LbEndpoint:
 
 
 def _balance(cluster: Cluster) -> None:
-    """The least busy of two, or the one that the caller prefers where there is such."""
+    """The least busy one, or the one that the caller prefers where there is such."""
     cluster.lb_policy = ClusterLbPolicy.LEAST_REQUEST
+    cluster.least_request_lb_config = ClusterLeastRequestLbConfig(choice_count=LOOKS)
     cluster.lb_subset_config = ClusterLbSubsetConfig(
         fallback_policy=ClusterLbSubsetConfigLbSubsetFallbackPolicy.ANY_ENDPOINT,
         subset_selectors=[ClusterLbSubsetConfigLbSubsetSelector(keys=[REPLICA_KEY])],

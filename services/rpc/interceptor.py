@@ -6,7 +6,6 @@ our errors become their status, and anything else is logged and answered by a fi
 both ways that are not of a contract of ours (reflection, Envoy's) pass through untouched.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -18,6 +17,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 
 from services.rpc import errors, logs, metrics
+from services.rpc.waits import Waits
 
 log = structlog.get_logger()
 
@@ -140,13 +140,13 @@ class Interceptor(grpc.aio.ServerInterceptor):
             return
         # Closed here, not by the garbage collector: a cancelled call frees its slot now.
         async with aclosing(responses):
-            async for response in responses:
-                await self._send(response, context)
+            with Waits(self._send_timeout_s) as waits:
+                async for response in responses:
+                    await self._send(waits, context.write(response))
 
-    async def _send(self, response: Any, context: Context) -> None:
+    async def _send(self, waits: Waits, written: Awaitable[None]) -> None:
         try:
-            async with asyncio.timeout(self._send_timeout_s):
-                await context.write(response)
+            await waits.wait(written)
         except TimeoutError:
             raise errors.DeadlineExceeded(
                 f"Nothing of the answer was read for {self._send_timeout_s:g} s.",

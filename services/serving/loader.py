@@ -77,9 +77,9 @@ def worker_config(settings: Settings, model: Model) -> dict[str, Any]:
         "sequences_max": settings.sequences_max,
         "batch_tokens_max": settings.batch_tokens_max,
         "prefix_caching": settings.prefix_caching,
-        "threads": settings.threads,
+        "threads": settings.engine_threads,
         "message_interval_s_min": settings.message_interval_s_min,
-        "messages_per_s_max": settings.messages_per_s_max,
+        "messages_per_s_max": settings.message_rate_max,
         "warm_up_tokens": max(min(settings.batch_tokens_max, model.context_tokens_max - 8), 1),
     }
 

@@ -36,7 +36,9 @@ PR_SET_PDEATHSIG = 1
 RECEIVE_BYTES = 1 << 16
 # Weights are served at the precision they were exported with. On processors with bfloat16 units the
 # plug-in would lower it by itself, and then an answer would depend on what else is in its batch.
-PROPERTIES: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+# Threads bound to cores would be bound to the same ones in every engine of the machine, and could
+# not make way for what else runs there.
+PROPERTIES: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "ENABLE_CPU_PINNING": False}
 FINISH = {
     openvino_genai.GenerationFinishReason.NONE: "",
     openvino_genai.GenerationFinishReason.STOP: "stop",
@@ -87,6 +89,8 @@ class Worker:
         self._config = config
         self._pipeline = load(config)
         self._live: dict[int, Any] = {}
+        # Whose reader wants them: the engine has them for everybody.
+        self._logprobs: set[int] = set()
         self._cancelled: list[int] = []
         self._cache_tokens = 0
         # With prefix caching: what the engine may have kept, who waits for another one to be read,
@@ -140,6 +144,8 @@ class Worker:
         except Exception as error:
             self._pipe.send("refused", sequence_id, str(error))
             return
+        if options.get("logprobs"):
+            self._logprobs.add(sequence_id)
         if self._prefixes:
             self._prefixes.started(sequence_id, prompt_ids)
 
@@ -153,7 +159,7 @@ class Worker:
                 self._drop(sequence_id)
 
     def _drop(self, sequence_id: int) -> None:
-        self._live.pop(sequence_id).cancel()
+        self._forget(sequence_id).cancel()
         # The next step frees its cache; the replica hears of it with that step.
         self._cancelled.append(sequence_id)
         if self._prefixes:
@@ -173,12 +179,21 @@ class Worker:
         self._cancelled.clear()
         for sequence_id, handle in list(self._live.items()):
             if handle.can_read():
-                rows.append((sequence_id, *_read(handle)))
+                rows.append(self._read(sequence_id, handle))
                 if rows[-1][3]:
-                    del self._live[sequence_id]
+                    self._forget(sequence_id)
         if self._prefixes:
             self._settle(self._prefixes, rows)
         return rows
+
+    def _read(self, sequence_id: int, handle: Any) -> Row:
+        (output,) = handle.read().values()
+        logprobs = output.generated_log_probs if sequence_id in self._logprobs else []
+        return sequence_id, output.generated_ids, logprobs, FINISH[output.finish_reason]
+
+    def _forget(self, sequence_id: int) -> Any:
+        self._logprobs.discard(sequence_id)
+        return self._live.pop(sequence_id)
 
     def _settle(self, prefixes: Prefixes, rows: list[Row]) -> None:
         """After a step, lets go who may leave by now, and in who may be read by now."""
@@ -244,11 +259,6 @@ def generation_config(options: dict[str, Any]) -> openvino_genai.GenerationConfi
         else:
             setattr(config, name, set(value) if name == "stop_token_ids" else value)
     return config
-
-
-def _read(handle: Any) -> tuple[list[int], list[float], str]:
-    (output,) = handle.read().values()
-    return output.generated_ids, output.generated_log_probs, FINISH[output.finish_reason]
 
 
 def main() -> None:

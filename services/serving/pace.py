@@ -1,6 +1,6 @@
 """How often an engine speaks: its messages are bounded, its tokens are not.
 
-A message costs the processes between the engine and the reader 0.6 ms of CPU time together, where a
+A message costs the processes between the engine and the reader 0.6 ms of a core together, where a
 token costs the engine 2.8 ms (measured on two cores, 32 million parameters, 16 streams). So tokens
 wait for each other a little, the longer the more streams there are, and a message carries several.
 A sequence's first tokens and its end never wait. Pure: knows neither clock nor engine.

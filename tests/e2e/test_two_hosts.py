@@ -143,6 +143,15 @@ def _takes(names: list[str]) -> Callable[[pb.GetMeshResponse], bool]:
     return lambda mesh: ready_in(mesh) == names and is_followed(mesh)
 
 
+def _shares(mesh: pb.GetMeshResponse, *more: str) -> dict[tuple[str, str], list[str]]:
+    """The replicas of each version, with some more."""
+    return {
+        (model.model, one.version): sorted([*more, *one.replicas])
+        for model in mesh.models
+        for one in model.versions
+    }
+
+
 def _answers_at(name: str) -> Callable[[pb.GetMeshResponse], bool]:
     return lambda mesh: any(
         version.running
@@ -198,8 +207,12 @@ def test_a_replica_of_another_host_takes_its_share_and_is_not_missed(
 def test_a_replica_of_another_host_follows_the_registry(
     product: Running, host: Host, tmp_path: Path
 ):
-    """Told no model, it fetches the champion's files through the tunnels, and takes its share."""
+    """Told no model, it fetches every champion's files through the tunnels, and takes its share."""
+    before = look_until(product, is_followed)
+    assert before.models
     source = {"REGISTRY_ADDRESS": product.mesh_address, "CACHE_DIR": str(tmp_path)}
     with _far(product, host, **source):
-        look_until(product, _takes([FAR, NEAR]))
-    look_until(product, _takes([NEAR]))
+        look_until(
+            product, lambda mesh: is_followed(mesh) and _shares(mesh) == _shares(before, FAR)
+        )
+    look_until(product, lambda mesh: is_followed(mesh) and _shares(mesh) == _shares(before))

@@ -16,6 +16,8 @@ def test_call_goes_to_the_least_busy_healthy_replica(clusters):
     """And fails at once where none is healthy, instead of trying a sick one."""
     serving = clusters["serving"]
     assert serving["lb_policy"] == "LEAST_REQUEST"
+    # Envoy looks at two by default, and they may be the same one.
+    assert serving["least_request_lb_config"]["choice_count"] == 16
     assert serving["common_lb_config"]["healthy_panic_threshold"] == {}  # zero percent
 
 

@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from services.serving.cores import machine_cores
 from services.serving.memory import ENGINE_BASE_BYTES, GIB, estimate, machine_bytes
 from services.serving.settings import Settings
 
@@ -23,6 +24,22 @@ def test_a_replica_has_one_source(told, words):
     """A folder, a registry with a place for the files, or a server whose address holds no key."""
     with pytest.raises(ValidationError, match=words):
         Settings(address="unix:unused", **told)
+
+
+@pytest.mark.parametrize(
+    ("told", "threads", "messages_per_s"),
+    [
+        ({}, 0, 100 * machine_cores()),
+        ({"cores": 4}, 4, 400),
+        ({"cores": 0.67}, 1, 67),
+        ({"cores": 4, "threads": 3, "messages_per_s_max": 50}, 3, 50),
+    ],
+)
+def test_threads_and_messages_are_those_of_its_cores(told, threads, messages_per_s):
+    """Unless they are told: so replicas that share a machine do not each take all of it."""
+    settings = Settings(address="unix:unused", model_dir="/m", **told)
+    assert settings.engine_threads == threads
+    assert settings.message_rate_max == pytest.approx(messages_per_s)
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,30 @@ def test_a_replica_before_another_server_has_no_other_source(planned):
         assert "PARLEY_SERVING_REMOTE_KIND" not in environment
 
 
+def test_replicas_share_the_cores(planned):
+    """Alike, and one that comes later counts on as many as they do; a lone one on all."""
+
+    def build(replicas: int, **source: object) -> Plan:
+        ports = dataclasses.replace(planned.ports, serving_metrics=tuple(range(18084, 18092)))
+        return plan.build(
+            planned.home,
+            ports=ports,
+            replicas=replicas,
+            chat_dir=Path("/chat"),
+            envoy=["envoy"],
+            cores=8,
+            **{"model_dir": Path("/m"), **source},
+        )
+
+    def told(made: Plan) -> set[str | None]:
+        return {made.program(name).environment.get(plan.CORES) for name in made.replicas()}
+
+    assert told(build(1)) == {None}
+    assert told(build(3)) == {"2.67"}
+    assert told(build(3).with_more([plan.replica(build(3), 3, memory_gib=1)])) == {"2.67"}
+    assert told(build(2, model_dir=None, remote=Remote("http://127.0.0.1:8000"))) == {None}
+
+
 def test_a_plan_grows_by_replicas_and_shrinks_again(planned):
     """A new one is as those that there are, stands behind them, and goes first."""
     ports = dataclasses.replace(planned.ports, serving_metrics=(18084, 18085, 18086))
