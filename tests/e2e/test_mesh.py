@@ -1,5 +1,6 @@
 """Two replicas in a live mesh: who is there, who takes requests, and what goes on without it."""
 
+import itertools
 import json
 import os
 import threading
@@ -7,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -31,6 +33,7 @@ WORKERS = 4
 POLL_S = 0.005
 # The long way: PARLEY_TEST_MESH_AWAY_S=300
 AWAY_S = float(os.environ.get("PARLEY_TEST_MESH_AWAY_S", "30"))
+CHURN_S, CHURN_POLL_S = 10.0, 0.1
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +72,30 @@ def _taken_s(mesh: pb.GetMeshResponse) -> float:
     return max(stamp.ToNanoseconds() for stamp in times) / 1e9
 
 
-def _called(running: Running) -> set[str]:
-    """The replicas that Envoy would call, as it says itself."""
+def _members(running: Running) -> list[dict[str, Any]]:
+    """The replicas that Envoy has, as it says itself."""
     transport = httpx.HTTPTransport(uds=str(running.plan.home.socket(ENVOY_ADMIN)))
     with httpx.Client(transport=transport, base_url="http://envoy") as client:
         told = client.get("/clusters", params={"format": "json"}).json()
-    return {
-        host["hostname"]
+    return [
+        host
         for cluster in told["cluster_statuses"]
         for host in cluster.get("host_statuses", ())
         if cluster["name"] == "serving"
-    }
+    ]
+
+
+def _called(running: Running) -> set[str]:
+    """The replicas that Envoy would call, were they well."""
+    return {host["hostname"] for host in _members(running)}
+
+
+def _well(running: Running) -> bool:
+    """Whether Envoy has both replicas, and finds both well."""
+    members = _members(running)
+    return len(members) == len(BOTH) and not any(
+        host["health_status"].get("failed_active_health_check") for host in members
+    )
 
 
 def _envoy(running: Running) -> psutil.Process:
@@ -186,33 +202,33 @@ def test_a_killed_replica_is_out_of_the_routes_and_in_again_at_once(
 
 
 def test_chats_go_on_without_the_mesh_and_it_comes_back_unseen(whole: Running):
-    """No answer fails while its process is dead, nor when it is there again and knows nothing."""
+    """No answer fails while its process is dead and the replicas die in turn, which health checks
+    alone notice then; nor when it is there again and knows nothing."""
     load = Load(whole)
     envoy = _envoy(whole).pid
     with load.going_on():
         with _mesh_killed(whole):
-            until_s = time.monotonic() + AWAY_S
-            while time.monotonic() < until_s and not load.failed:
-                time.sleep(POLL_S)
+            deaths = _kill_in_turn(whole, load, time.monotonic() + AWAY_S)
         look_until(whole, _is_whole)
     assert load.failed == []
     assert len(load.statuses) > AWAY_S
+    assert deaths
     assert _envoy(whole).pid == envoy
-    print(f"{len(load.statuses)} answers, none failed")
+    print(f"{len(load.statuses)} answers, none failed, and {deaths} deaths of a replica")
 
 
-def test_a_replica_that_dies_without_the_mesh_is_noticed_by_health_alone(whole: Running):
-    """Answers go on from the other one."""
-    load = Load(whole)
-    with _mesh_killed(whole), load.going_on(), ReplicaProbe(whole, "serving-1") as probe:
-        probe.process().kill()
-        before = len(load.statuses)
-        until_s = time.monotonic() + WAIT_S
-        while len(load.statuses) < before + 10 * WORKERS:
-            assert time.monotonic() < until_s
-            time.sleep(POLL_S)
-    assert load.failed == []
-    look_until(whole, _is_whole)
+def _kill_in_turn(running: Running, load: Load, until_s: float) -> int:
+    """Kills one replica or the other from time to time, each when both are well; says how often.
+    Ends with the first answer that fails."""
+    names = itertools.cycle(BOTH)
+    deaths, next_s = 0, time.monotonic() + CHURN_S
+    while time.monotonic() < until_s and not load.failed:
+        if time.monotonic() >= next_s and _well(running):
+            with ReplicaProbe(running, next(names)) as probe:
+                probe.process().kill()
+            deaths, next_s = deaths + 1, time.monotonic() + CHURN_S
+        time.sleep(CHURN_POLL_S)
+    return deaths
 
 
 def test_envoy_starts_from_the_last_files_without_the_mesh(whole: Running):
