@@ -20,6 +20,9 @@ import { welcome } from "./welcome.ts";
 /** While an answer streams, it is kept at most this often, in milliseconds. */
 const SAVE_EVERY_MS = 1000;
 
+/** Between two looks for a model that is not there yet, in milliseconds. */
+const LOOK_EVERY_MS = 2000;
+
 /** What the server adds to the address when a sign-in link was refused. */
 const LOGIN_FAILED = "?login=failed";
 
@@ -27,6 +30,7 @@ class Page {
   #preferences: Preferences = loadPreferences(localStorage);
   #models: readonly string[] = [];
   #savedAt_ms = 0;
+  #nextLook: number | undefined;
   #linkFailed = location.search === LOGIN_FAILED;
   readonly #announcer = new Announcer();
   readonly #help = helpDialog();
@@ -87,7 +91,7 @@ class Page {
 
   /** Asks for the models, which is also how the page learns whether it is signed in. */
   async #connect(): Promise<void> {
-    this.#notice.replaceChildren();
+    clearTimeout(this.#nextLook);
     try {
       this.#welcomeModels(await fetchModels());
     } catch (cause) {
@@ -102,19 +106,39 @@ class Page {
     const model = models.includes(this.#preferences.model) ? this.#preferences.model : models[0];
     this.#signIn.element.hidden = true;
     this.#prefer({ model: model ?? "" });
-    if (!model) this.#notify("No model is loaded yet. It may still be starting.");
+    if (model) this.#settle();
+    else this.#notify("No model is loaded yet. It may still be starting.");
     this.#show(this.#chat.conversation);
-    this.#composer.focus();
+    // Found in the background, it must not take the keyboard from what somebody does meanwhile.
+    if (!document.activeElement?.closest("dialog")) this.#composer.focus();
   }
 
-  #notify(words: string): void {
+  /** Takes away the word that there was no model, and says to those who heard it that there is. */
+  #settle(): void {
+    if (!this.#notice.hasChildNodes()) return;
+    this.#notice.replaceChildren();
+    this.#announcer.say("A model is ready.");
+  }
+
+  /** Says why there is no model, and looks again until there is: by itself, or when asked to. */
+  #notify(why: string): void {
+    const words = `${why} This page keeps looking.`;
+    this.#lookLater();
+    if (this.#notice.firstChild?.textContent === words) return;
     const again = h("button", { type: "button", class: "button" }, "Try again");
     again.addEventListener("click", () => void this.#connect());
     this.#notice.replaceChildren(h("p", {}, words), again);
   }
 
+  #lookLater(): void {
+    clearTimeout(this.#nextLook);
+    const look = () => (document.hidden ? this.#lookLater() : void this.#connect());
+    this.#nextLook = window.setTimeout(look, LOOK_EVERY_MS);
+  }
+
   #askToSignIn(): void {
     this.#models = [];
+    this.#notice.replaceChildren();
     if (this.#linkFailed) this.#signIn.linkFailed();
     this.#linkFailed = false;
     this.#signIn.element.hidden = false;

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from .driver import ChatPage
-from .wire import HeldStream, answer_with, chunk, frame, whole
+from .wire import MODELS, HeldStream, answer_with, chunk, frame, whole
 
 pytestmark = pytest.mark.stack
 
@@ -76,6 +76,21 @@ def test_a_server_that_is_gone_is_said_to_be(chat: ChatPage) -> None:
     chat.ask("Why?")
     expect(chat.problem).to_contain_text("cannot be reached")
     expect(chat.problem).to_contain_text("./parley status")
+
+
+def test_a_page_that_came_too_early_finds_the_model_by_itself(chat: ChatPage) -> None:
+    """It says why nobody answers, and goes on looking; then one can write, and it is announced."""
+    told = json.dumps(_error("No model can answer now", "service_unavailable"))
+    chat.page.route(MODELS, lambda route: route.fulfill(status=503, body=told))
+    chat.page.reload()
+    notice = chat.page.locator(".notice")
+    expect(notice).to_contain_text("Parley is not ready. No model can answer now.")
+    expect(notice).to_contain_text("keeps looking")
+    chat.page.unroute(MODELS)
+    expect(notice).to_be_empty()
+    expect(chat.page.get_by_text("A model is ready.")).to_be_attached()
+    chat.ask("Why?")
+    expect(chat.answer).not_to_be_empty()
 
 
 def test_a_lost_session_asks_to_sign_in_and_keeps_the_conversation(chat: ChatPage) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from playwright.sync_api import Page, Route
 
 COMPLETIONS = "**/v1/chat/completions"
+MODELS = "**/v1/models"
 DONE = "data: [DONE]\n\n"
 
 # Replaces the page's one streaming request by a stream that the test feeds by hand.
