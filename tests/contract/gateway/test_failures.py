@@ -73,12 +73,13 @@ async def test_unknown_model_is_named(facade: Facade) -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_unavailable_before_the_start_is_tried_again(facade: Facade, stream: bool) -> None:
+async def test_unavailable_before_the_start_is_tried_again(settings_with, stream: bool) -> None:
     """The client sees a whole answer, not the two refusals before it."""
-    facade.serving.script.refusals = [LOADING, DIED]
-    reply = await facade.post(stream=stream)
-    assert reply.status_code == 200
-    assert len(facade.serving.seen.requests) == 3
+    async with running(settings_with(retry_s=60)) as facade:
+        facade.serving.script.refusals = [LOADING, DIED]
+        reply = await facade.post(stream=stream)
+        assert reply.status_code == 200
+        assert len(facade.serving.seen.requests) == 3
 
 
 async def test_retries_end(facade: Facade) -> None:
