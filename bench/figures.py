@@ -10,6 +10,9 @@ from rich.table import Table
 
 from bench.streams import Stream
 
+Round = tuple[float, list[Stream]]
+"""Seconds, and the streams that were answered in them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Spread:
@@ -111,10 +114,6 @@ class Deployment:
     streams: int
     failed: int
     outages: tuple[Outage, ...]
-
-
-Round = tuple[float, list[Stream]]
-"""Seconds, and the streams that were answered in them."""
 
 
 def row(what: str, streams: int, rounds: Sequence[Round], base: Sequence[Round] = ()) -> Row:

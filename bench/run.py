@@ -24,13 +24,13 @@ from rich.console import Console
 
 from bench import failover, faults, figures, others, stacks
 from bench.cost import Meter, per_token_us
-from bench.figures import Row, Spread
+from bench.figures import Round, Row, Spread
 from bench.in_process import prompt
 from bench.streams import GrpcTarget, HttpTarget, Stream
 from services.serving.cores import machine_cores
 from stack import up
 from stack.home import Home
-from stack.plan import Plan
+from stack.plan import Plan, cores_each
 
 IN_PROCESS, MESH = "in process", "mesh"
 PROMPT_TOKENS = 64
@@ -194,7 +194,7 @@ def _throughput(folder: Path, model_dir: Path, options: Options, console: Consol
 
 
 def _rounds(ways: dict[str, Any], streams: int, options: Options, meter: Meter) -> list[Row]:
-    found: dict[str, list[tuple[float, list[Stream]]]] = {name: [] for name in ways}
+    found: dict[str, list[Round]] = {name: [] for name in ways}
     spent_s: Counter[str] = Counter()
     for _ in range(options.rounds):
         for name, way in ways.items():
@@ -214,7 +214,7 @@ class _InProcess:
     share the machine's cores as so many replicas do."""
 
     def __init__(self, model_dir: Path, engines: int) -> None:
-        share = machine_cores() / engines if engines > 1 else 0
+        share = cores_each(machine_cores(), engines)
         self._command = [sys.executable, "-m", "bench.in_process", str(model_dir), str(share)]
         self._count = engines
         self._asked = 0
@@ -235,7 +235,7 @@ class _InProcess:
             engine.stdin.close()  # type: ignore[union-attr]
             engine.wait()
 
-    def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
+    def round(self, streams: int, tokens: int) -> Round:
         """One batch, dealt out evenly, to the end of the last engine. An engine's tokens are put
         on one stream, as their times are not kept."""
         asked = self._engines[:streams]
@@ -257,12 +257,12 @@ class _Remote:
         self._target = target
         self._asked = 0
 
-    def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
+    def round(self, streams: int, tokens: int) -> Round:
         """All streams at once, to the end of the last. No prompt is asked twice: some servers keep
         what they computed for one."""
         first, self._asked = self._asked, self._asked + streams
 
-        async def all_streams() -> tuple[float, list[Stream]]:
+        async def all_streams() -> Round:
             began_s = time.perf_counter()
             found = await asyncio.gather(
                 *(
@@ -282,7 +282,7 @@ class _Other:
         self._other = other
         self._remote = _Remote(other.target)
 
-    def round(self, streams: int, tokens: int) -> tuple[float, list[Stream]]:
+    def round(self, streams: int, tokens: int) -> Round:
         """As `_Remote`."""
         with self._other.awake():
             return self._remote.round(streams, tokens)
@@ -292,7 +292,7 @@ def _open_loop(target: HttpTarget, options: Options) -> Row:
     """Requests come by a Poisson process, whether or not earlier ones are done."""
     chance = random.Random(0)
 
-    async def arrive() -> tuple[float, list[Stream]]:
+    async def arrive() -> Round:
         began_s = time.perf_counter()
         tasks = []
         while time.perf_counter() - began_s < options.rate_seconds:

@@ -194,10 +194,9 @@ def build(
     0 to have each count on all. `traces` is what the gateway is told of where spans go.
     """
     share_gib = memory_gib / replicas
-    share_cores = cores / replicas if replicas > 1 else 0
+    share_cores = cores_each(cores, replicas)
     serving = [
-        _told_cores(_serving(home, ports, index, model_dir, share_gib), share_cores)
-        for index in range(replicas)
+        _serving(home, ports, index, model_dir, share_gib, share_cores) for index in range(replicas)
     ]
     if remote:
         serving = [_before(program, remote.environment()) for program in serving]
@@ -210,6 +209,12 @@ def build(
     page = f"http://{LOOPBACK}:{ports.mlflow}/health"
     probes = (*edge.probes, Probe("http", page, key_file=str(home.api_key)))
     return plan.with_program(dataclasses.replace(edge, probes=probes))
+
+
+def cores_each(cores: float, engines: int) -> float:
+    """How many of the machine's cores each of so many engines is told to count on; 0, for all of
+    them, where it is alone."""
+    return cores / engines if engines > 1 else 0
 
 
 def _mesh(home: Home, ports: Ports, backing: Collection[str]) -> Program:
@@ -235,7 +240,12 @@ def _mesh(home: Home, ports: Ports, backing: Collection[str]) -> Program:
 
 
 def _serving(
-    home: Home, ports: Ports, index: int, model_dir: Path | None, memory_gib: float
+    home: Home,
+    ports: Ports,
+    index: int,
+    model_dir: Path | None,
+    memory_gib: float,
+    cores: float,
 ) -> Program:
     name = f"serving-{index}"
     address = f"unix:{home.socket(name)}"
@@ -255,17 +265,13 @@ def _serving(
             "PARLEY_SERVING_DRAIN_S": str(DRAIN_S),
             "PARLEY_SERVING_NAME": name,
             "PARLEY_SERVING_MESH_ADDRESS": f"unix:{home.socket(MESH)}",
+            **({CORES: f"{cores:.2f}"} if cores else {}),
             **({"PARLEY_SERVING_MODEL_DIR": str(model_dir)} if model_dir else follow),
         },
         probes=(Probe("grpc", address, waiting="loading the model"),),
         ready_within_s=180,
         stop_within_s=DRAIN_S + STOP_MARGIN_S,
     )
-
-
-def _told_cores(program: Program, cores: float) -> Program:
-    told = {CORES: f"{cores:.2f}"} if cores else {}
-    return dataclasses.replace(program, environment={**program.environment, **told})
 
 
 def _before(program: Program, told: Mapping[str, str]) -> Program:
@@ -291,10 +297,11 @@ def replica(plan: Plan, index: int, memory_gib: float) -> Program:
     `memory_gib` is its share. It counts on as many cores as the others do: an engine's results
     differ in their last bits by its threads, and an answer that moves should not.
     """
-    made = _serving(plan.home, plan.ports, index, plan.model_dir, memory_gib)
     first = plan.program(plan.replicas()[0]).environment
+    cores = float(first.get(CORES, 0))
+    made = _serving(plan.home, plan.ports, index, plan.model_dir, memory_gib, cores)
     told = {name: value for name, value in first.items() if name.startswith(REMOTE_SETTINGS)}
-    return _before(made, told) if told else _told_cores(made, float(first.get(CORES, 0)))
+    return _before(made, told) if told else made
 
 
 def _gateway(home: Home, ports: Ports, chat_dir: Path, traces: Mapping[str, str]) -> Program:

@@ -219,16 +219,25 @@ def test_chats_go_on_without_the_mesh_and_it_comes_back_unseen(whole: Running):
 
 def _kill_in_turn(running: Running, load: Load, until_s: float) -> int:
     """Kills one replica or the other from time to time, each when both are well; says how often.
-    Ends with the first answer that fails."""
+    Answers go on after each. Ends with the first that fails."""
     names = itertools.cycle(BOTH)
     deaths, next_s = 0, time.monotonic() + CHURN_S
     while time.monotonic() < until_s and not load.failed:
         if time.monotonic() >= next_s and _well(running):
             with ReplicaProbe(running, next(names)) as probe:
                 probe.process().kill()
+            _await_answers(load)
             deaths, next_s = deaths + 1, time.monotonic() + CHURN_S
         time.sleep(CHURN_POLL_S)
     return deaths
+
+
+def _await_answers(load: Load) -> None:
+    """Waits for some more; fails past the bound."""
+    before, until_s = len(load.statuses), time.monotonic() + WAIT_S
+    while len(load.statuses) < before + 10 * WORKERS:
+        assert time.monotonic() < until_s
+        time.sleep(POLL_S)
 
 
 def test_envoy_starts_from_the_last_files_without_the_mesh(whole: Running):

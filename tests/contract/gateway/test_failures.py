@@ -87,8 +87,7 @@ async def test_retries_end(facade: Facade) -> None:
     facade.serving.script.refusals = [LOADING] * 1000
     begun_s = time.monotonic()
     reply = await facade.post()
-    # Near it, and not at the deadline; a busy machine may hold it up.
-    assert time.monotonic() - begun_s < facade.settings.retry_s + 10
+    assert time.monotonic() - begun_s < facade.settings.retry_s + 1
     assert reply.status_code == 503
     assert reply.headers["retry-after"] == "1"
     assert reply.json()["error"]["message"] == "The model is loading."

@@ -56,7 +56,7 @@ async def test_a_cancelled_task_is_cancelled():
 
 
 async def test_what_fails_fails_as_it_does():
-    """Its own TimeoutError is not ours to tell apart, its other errors pass."""
+    """An error of what is waited for passes."""
 
     async def fail() -> None:
         raise ValueError("mine")
