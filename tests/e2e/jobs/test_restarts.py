@@ -12,12 +12,14 @@ from stack.supervisor import ENDED as STOPPED
 from .works import Works
 
 AWAY_S = 60.0
-ROUNDS = 400  # of these data about a minute and a half on two cores
+# On two cores with nothing else to do: training is at work for about so many rounds a second.
+ROUNDS_PER_S = 4
 
 
-def begin(works: Works, small_data: Path, model: str) -> pb.Job:
-    """A job whose training is at work."""
-    spec = {"model": model, "dataset": str(small_data), "epochs": ROUNDS, "no_promotion": True}
+def begin(works: Works, small_data: Path, model: str, for_s: float) -> pb.Job:
+    """A job whose training is at work, and has as much to do as takes `for_s` at its fastest."""
+    spec = {"model": model, "dataset": str(small_data), "no_promotion": True}
+    spec["epochs"] = round(for_s * ROUNDS_PER_S)
     job = works.submit(finetune=spec)
     return works.until_task(job.id, "train")
 
@@ -34,7 +36,7 @@ def assert_done_once(works: Works, job_id: str, model: str) -> None:
 def test_a_training_survives_deaths(works: Works, small_data: Path):
     """kill -9 of the scheduler, Airflow's API, PostgreSQL, MLflow and the jobs' service, one after
     the other: it goes on, or anew from its checkpoint; nothing is doubled."""
-    job = begin(works, small_data, "killed")
+    job = begin(works, small_data, "killed", for_s=45)
     for program in ("airflow-scheduler", "airflow-api", "postgres", "mlflow", "jobs"):
         works.kill(program)
     assert_done_once(works, job.id, "killed")
@@ -43,7 +45,7 @@ def test_a_training_survives_deaths(works: Works, small_data: Path):
 def test_a_training_survives_a_minute_without(works: Works, small_data: Path):
     """MLflow and Airflow's API are stopped for a minute."""
     away = ("mlflow", "airflow-api")
-    job = begin(works, small_data, "without")
+    job = begin(works, small_data, "without", for_s=AWAY_S + 15)
     for program in away:
         works.stop(program)
     began = time.monotonic()
@@ -57,7 +59,7 @@ def test_a_training_survives_a_minute_without(works: Works, small_data: Path):
 
 def test_a_training_goes_on_after_down_and_up(works: Works, small_data: Path):
     """`down` leaves no process and no port; after `up` the job ends as if nothing had been."""
-    job = begin(works, small_data, "restarted")
+    job = begin(works, small_data, "restarted", for_s=30)
     works.restart(between=lambda: assert_nothing_is_left(works))
     works.until_airflow()
     assert_done_once(works, job.id, "restarted")

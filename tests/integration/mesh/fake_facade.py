@@ -2,17 +2,22 @@
 
 Run as `python fake_facade.py SOCKET`. A body of {"lines": n, "gap_s": s} asks for a stream, with
 "width" of lines of so many characters; one with "patience_s", too, is given up when nobody takes it
-for so long, which a file beside SOCKET tells. Any other request gets its own method, path and
-headers back as JSON.
+for so long, which a file beside SOCKET tells; one with "by_word" sends its next line when a request
+for `/v1/models?next` comes, and hangs up where none does. Any other request gets its own method,
+path and headers back as JSON.
 """
 
 import io
 import json
 import sys
+import threading
 import time
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from socketserver import ThreadingMixIn, UnixStreamServer
+
+NEXT = "/v1/models?next"
+WORD_S = 10.0
 
 
 class Server(ThreadingMixIn, UnixStreamServer):
@@ -26,9 +31,12 @@ class Handler(BaseHTTPRequestHandler):
     """Answers each request by itself."""
 
     protocol_version = "HTTP/1.1"
+    words = threading.Semaphore(0)
 
     def do_GET(self) -> None:
-        """Tells what arrived."""
+        """Tells what arrived; lets a stream by word go on."""
+        if self.path == NEXT:
+            self.words.release()
         self.tell()
 
     def do_POST(self) -> None:
@@ -56,22 +64,24 @@ class Handler(BaseHTTPRequestHandler):
     def stream_or_give_up(self, asked: dict[str, float]) -> None:
         """Hangs up in the midst of a stream that nobody takes."""
         try:
-            self.stream(int(asked["lines"]), asked["gap_s"], int(asked.get("width", 1)))
+            self.stream(asked)
         except TimeoutError:
             self.close_connection = True
             self.wfile = io.BytesIO()
             Path(f"{sys.argv[1]}.given-up").touch()
 
-    def stream(self, lines: int, gap_s: float, width: int) -> None:
+    def stream(self, asked: dict[str, float]) -> None:
         """Sends each line in a chunk of its own."""
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
-        for number in range(lines):
-            line = f"data: {number:<{width}}\n\n".encode()
+        for number in range(int(asked["lines"])):
+            line = f"data: {number:<{int(asked.get('width', 1))}}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
-            time.sleep(gap_s)
+            time.sleep(asked.get("gap_s", 0))
+            if "by_word" in asked and not self.words.acquire(timeout=WORD_S):
+                raise TimeoutError
         self.wfile.write(b"0\r\n\r\n")
 
     def address_string(self) -> str:
