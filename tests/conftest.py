@@ -20,6 +20,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 HERE = Path(__file__).parent
 JOBS = "e2e/jobs"
 # They load every core, or time what they see: anything beside them would be in their figures.
+# Single tests with a bound on time are marked where they are.
 ALONE = ("e2e", "integration/serving", "integration/mesh/test_how_soon.py")
 
 

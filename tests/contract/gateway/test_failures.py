@@ -82,6 +82,7 @@ async def test_unavailable_before_the_start_is_tried_again(settings_with, stream
         assert len(facade.serving.seen.requests) == 3
 
 
+@pytest.mark.alone
 async def test_retries_end(facade: Facade) -> None:
     """After `retry_s` of refusals the client is told 503, when to come back, and why."""
     facade.serving.script.refusals = [LOADING] * 1000

@@ -351,6 +351,7 @@ def test_a_client_run_wild_is_slowed(tmp_path):
         assert error_of(refused[-1])["code"] == "rate_limit_exceeded"
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_timeouts_cut_what_is_silent_but_no_stream_that_moves(tmp_path):
     """A stream outlives the bound of plain answers and the bound of silence, as long as it

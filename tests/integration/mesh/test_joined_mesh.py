@@ -45,6 +45,7 @@ def whole(mesh: Joined) -> Joined:
     return mesh
 
 
+@pytest.mark.alone
 def test_a_killed_replica_is_out_and_in_again_at_once(whole, record_property):
     """From the death, and from the first word of what is there again, to Envoy's word."""
     died_s = time.time()

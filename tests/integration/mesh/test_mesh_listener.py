@@ -210,6 +210,7 @@ def test_many_cancels_leave_the_connection_open(mesh):
     assert [one.delta.position for one in beside] == list(range(1, 40))
 
 
+@pytest.mark.alone
 def test_no_replica_is_unavailable_at_once(tmp_path):
     """Nobody waits for a replica that is not there, and the words say where to look."""
     with running_envoy(tmp_path, plan(tmp_path)) as envoy:
@@ -220,6 +221,7 @@ def test_no_replica_is_unavailable_at_once(tmp_path):
         assert time.monotonic() - started < 1
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_replica_that_comes_back_is_used_within_two_seconds(tmp_path):
     """After kill -9 calls fail at once; a new process on the same address takes calls soon after
@@ -240,6 +242,7 @@ def test_replica_that_comes_back_is_used_within_two_seconds(tmp_path):
             eventually(lambda: replica_of(envoy) == "serving-0", 2)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_frozen_replica_is_left_within_four_seconds(tmp_path):
     """Of two replicas one stops answering without dying: its missing health answers put it aside,

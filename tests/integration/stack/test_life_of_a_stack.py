@@ -69,6 +69,7 @@ def test_a_program_that_ends_while_starting_is_named_with_its_words(home, nothin
     nothing_left()
 
 
+@pytest.mark.alone
 def test_a_killed_program_is_back_within_five_seconds(home):
     """kill -9 of a service is mended without anyone's help."""
     running = start(home)
@@ -79,6 +80,7 @@ def test_a_killed_program_is_back_within_five_seconds(home):
     assert [s.restarts for s in status.look(running.plan)] == [0, 1, 0]
 
 
+@pytest.mark.alone
 def test_a_deaf_program_is_killed_within_its_bound(home, nothing_left):
     """A program that takes no SIGTERM cannot hold up the stop."""
     start(home, gateway="deaf")
