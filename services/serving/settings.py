@@ -54,7 +54,10 @@ class Settings(ServerSettings):
         5, gt=0, le=60, description="Longest wait for a connection to that server."
     )
     remote_read_timeout_s: float = Field(
-        120, gt=0, le=3600, description="Longest silence of that server in an answer."
+        120, gt=0, le=3600, description="Longest wait for that server's first words."
+    )
+    remote_silence_s: float = Field(
+        30, gt=0, le=3600, description="Longest silence of that server behind its first words."
     )
     cache_dir: Path | None = Field(
         None, description="Where the files of the registry's versions are kept."

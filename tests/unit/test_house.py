@@ -46,6 +46,7 @@ ENVIRONMENT_USERS = {
     "services/__init__.py": "sets a switch of gRPC that it reads as it begins",
     "training/quiet.py": "sets the libraries' own switches for as long as a training runs",
     "bench/others.py": "starts a child process that needs the caller's environment",
+    "tests/conftest.py": "sets a switch of OpenMP before anything loads it",
     "tests/contract/gateway/test_process.py": "starts a child process",
     "tests/dags/scripts.py": "starts a child process, and finds Airflow",
     "tests/e2e/jobs/test_submits.py": "is told how long to run",

@@ -33,6 +33,7 @@ class _Choice:
         self.started_s: float | None = None
         self.first_s: float | None = None
         self.last_s = 0.0
+        self.heard_s = admitted_s
         self.position = 0
         self.done = False
 
@@ -56,7 +57,11 @@ _News = tuple[_Choice, object]
 
 
 class RemoteGenerations:
-    """All requests to one model of one server. `is_well` says whether that answers at present."""
+    """All requests to one model of one server.
+
+    `is_well` says whether that answers at present; an answer that has begun and brings nothing for
+    `silence_s` is given up.
+    """
 
     def __init__(
         self,
@@ -65,6 +70,7 @@ class RemoteGenerations:
         metrics: ModelMetrics,
         is_well: Callable[[], bool],
         clock: Callable[[], float],
+        silence_s: float,
         alive_s: float = ALIVE_S,
     ) -> None:
         self._wire = wire
@@ -72,6 +78,7 @@ class RemoteGenerations:
         self._metrics = metrics
         self._is_well = is_well
         self._clock = clock
+        self._silence_s = silence_s
         self._alive_s = alive_s
 
     @property
@@ -133,9 +140,9 @@ class RemoteGenerations:
             try:
                 async with asyncio.timeout(self._alive_s if started else None):
                     choice, told = await news.get()
+                choice.heard_s = self._clock()
             except TimeoutError:
-                if not self._is_well():
-                    raise failures.broke("does not answer any more") from None
+                self._check_alive(choices)
                 for choice in choices:
                     if choice.first_s is not None and not choice.done:
                         yield choice.delta(Piece(), logprobs=False)
@@ -152,6 +159,15 @@ class RemoteGenerations:
                 yield self._finish(choice)
             elif isinstance(told, Piece):
                 yield choice.delta(told, logprobs=question.logprobs)
+
+    def _check_alive(self, choices: list[_Choice]) -> None:
+        """Raises Unavailable where nothing more is to be waited for."""
+        if not self._is_well():
+            raise failures.broke("does not answer any more") from None
+        long_ago_s = self._clock() - self._silence_s
+        for choice in choices:
+            if choice.first_s is not None and not choice.done and choice.heard_s < long_ago_s:
+                raise failures.broke("went silent") from None
 
     async def _relay(
         self, question: Question, choice: _Choice, ticket: Ticket, news: asyncio.Queue[_News]

@@ -35,7 +35,8 @@ class RemoteKeeper:
     """Keeps a replica as its server is.
 
     `model` is what the server calls the model, empty for its only one; `name` and `version` are
-    what it is called here, empty for the server's own.
+    what it is called here, empty for the server's own. `silence_s` bounds its silence within an
+    answer.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class RemoteKeeper:
         name: str,
         version: str,
         digest: str,
+        silence_s: float,
     ) -> None:
         self._replica = replica
         self._wire = wire
@@ -58,6 +60,7 @@ class RemoteKeeper:
         self._name = name
         self._version = version
         self._digest = digest
+        self._silence_s = silence_s
         self._well = False
         self._misses = 0
         self._said = ""
@@ -132,7 +135,7 @@ class RemoteKeeper:
         engine = FarEngine(self._is_well, admission)
         self._metrics.follow(lambda: engine.load, lambda: admission.waiting, lambda: 0)
         generations = RemoteGenerations(
-            self._wire, admission, self._metrics, self._is_well, time.monotonic
+            self._wire, admission, self._metrics, self._is_well, time.monotonic, self._silence_s
         )
         model = FarModel(card.context_tokens_max)
         standing = Standing(version, dialect, model, engine, admission, generations)
@@ -184,4 +187,5 @@ def read_keeper(settings: Settings, replica: Replica) -> RemoteKeeper:
         name=settings.model_name,
         version=settings.remote_version,
         digest=settings.remote_digest,
+        silence_s=settings.remote_silence_s,
     )

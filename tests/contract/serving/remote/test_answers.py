@@ -5,6 +5,7 @@ import pytest
 from parley.serving.v1 import model_serving_pb2 as pb
 
 from gateway.choices import Choice, Intake
+from services.rpc.errors import Unavailable, from_rpc_error
 from services.serving.remote.cards import derived_version
 from tests.contract.serving.remote.conftest import KEY, USER
 from tests.contract.serving.server import WAIT_S, until
@@ -168,6 +169,19 @@ async def test_a_long_silence_is_bridged(far, remote):
     first = [await call.read() for _ in range(3)][1:]
     assert [(e.delta.position, e.delta.text) for e in first] == [(0, "a"), (1, "")]
     call.cancel()
+
+
+async def test_a_server_that_goes_silent_is_given_up(far, remote):
+    """Where an answer has begun; the caller may ask again, and nothing is held."""
+    generations = next(iter(remote.replica.versions.values())).generations
+    generations._alive_s = generations._silence_s = 0.05
+    far.replies = [Reply([chunk("a")], held=True)]
+    with pytest.raises(grpc.aio.AioRpcError) as broken:
+        await remaining(remote.generate())
+    told = from_rpc_error(broken.value)
+    assert (type(told), told.reason) == (Unavailable, "REMOTE_BROKE_OFF")
+    assert "went silent" in told.message
+    await until(lambda: remote.idle)
 
 
 async def test_a_prompt_is_counted_by_the_server(far, remote):
