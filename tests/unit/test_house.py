@@ -49,7 +49,7 @@ ENVIRONMENT_USERS = {
     "tests/conftest.py": "sets a switch of OpenMP before anything loads it",
     "tests/contract/gateway/test_process.py": "starts a child process",
     "tests/dags/scripts.py": "starts a child process, and finds Airflow",
-    "tests/e2e/jobs/faults/test_submits.py": "is told how long to run",
+    "tests/e2e/jobs/test_submits.py": "is told how long to run",
     "tests/e2e/registry/product.py": "starts child processes as a shell does",
     "tests/e2e/test_mesh.py": "is told how long to run",
     "tests/e2e/test_chaos.py": "starts a child process as a shell does",

@@ -6,7 +6,7 @@ from pathlib import Path
 import psutil
 from parley.jobs.v1 import jobs_pb2 as pb
 
-from ..works import Works
+from .works import Works
 
 GONE_S = 15.0
 

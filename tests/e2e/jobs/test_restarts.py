@@ -9,7 +9,7 @@ from parley.jobs.v1 import jobs_pb2 as pb
 from stack import leftovers
 from stack.supervisor import ENDED as STOPPED
 
-from ..works import Works
+from .works import Works
 
 AWAY_S = 60.0
 # On two cores with nothing else to do: training is at work for about so many rounds a second.

@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 from parley.jobs.v1 import jobs_pb2 as pb
 
-from ..works import ENDED, JOB_S, SOON, Works
+from .works import ENDED, JOB_S, SOON, Works
 
 SAME = 100
 # The long way: PARLEY_TEST_SMALL_JOBS=50 PARLEY_TEST_KILLS=10

@@ -12,7 +12,7 @@ from stack.jobs import orphans
 from stack.readiness import SILENT
 from tests.e2e.registry.product import wait_until
 
-from ..works import Works
+from .works import Works
 
 TRIGGERER = "airflow-triggerer"
 
