@@ -14,7 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:
     # OpenMP's threads spin while they wait for each other. Three trainings of 150 steps, side by
-    # side on two cores, took 79 s so, and 14 s without; one alone took the same either way.
+    # side on two cores, took 79 s so, and 14 s without; one alone takes a quarter longer without.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HERE = Path(__file__).parent

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
 from services.rpc.errors import Internal, Unavailable
+from services.rpc.waits import Waits
 from services.serving.admission import Admission, Ticket
 from services.serving.ask import Delta, Event, Finished, Started
 from services.serving.metrics import ModelMetrics
@@ -33,7 +34,6 @@ class _Choice:
         self.started_s: float | None = None
         self.first_s: float | None = None
         self.last_s = 0.0
-        self.heard_s = admitted_s
         self.position = 0
         self.done = False
 
@@ -57,11 +57,7 @@ _News = tuple[_Choice, object]
 
 
 class RemoteGenerations:
-    """All requests to one model of one server.
-
-    `is_well` says whether that answers at present; an answer that has begun and brings nothing for
-    `silence_s` is given up.
-    """
+    """All requests to one model of one server. `is_well` says whether that answers at present."""
 
     def __init__(
         self,
@@ -70,7 +66,6 @@ class RemoteGenerations:
         metrics: ModelMetrics,
         is_well: Callable[[], bool],
         clock: Callable[[], float],
-        silence_s: float,
         alive_s: float = ALIVE_S,
     ) -> None:
         self._wire = wire
@@ -78,7 +73,6 @@ class RemoteGenerations:
         self._metrics = metrics
         self._is_well = is_well
         self._clock = clock
-        self._silence_s = silence_s
         self._alive_s = alive_s
 
     @property
@@ -140,9 +134,9 @@ class RemoteGenerations:
             try:
                 async with asyncio.timeout(self._alive_s if started else None):
                     choice, told = await news.get()
-                choice.heard_s = self._clock()
             except TimeoutError:
-                self._check_alive(choices)
+                if not self._is_well():
+                    raise failures.broke("does not answer any more") from None
                 for choice in choices:
                     if choice.first_s is not None and not choice.done:
                         yield choice.delta(Piece(), logprobs=False)
@@ -159,15 +153,6 @@ class RemoteGenerations:
                 yield self._finish(choice)
             elif isinstance(told, Piece):
                 yield choice.delta(told, logprobs=question.logprobs)
-
-    def _check_alive(self, choices: list[_Choice]) -> None:
-        """Raises Unavailable where nothing more is to be waited for."""
-        if not self._is_well():
-            raise failures.broke("does not answer any more") from None
-        long_ago_s = self._clock() - self._silence_s
-        for choice in choices:
-            if choice.first_s is not None and not choice.done and choice.heard_s < long_ago_s:
-                raise failures.broke("went silent") from None
 
     async def _relay(
         self, question: Question, choice: _Choice, ticket: Ticket, news: asyncio.Queue[_News]
@@ -190,8 +175,9 @@ class RemoteGenerations:
         body = question.of_choice(choice.index)
         async with self._wire.stream(question.path, body) as chunks, aclosing(chunks):
             await news.put((choice, _OPEN))
-            async for chunk in chunks:
-                await self._pass(choice, choice.reading.take(chunk), news)
+            with Waits(self._wire.silence_s) as waits:
+                while (chunk := await _next(chunks, choice, waits)) is not _END:
+                    await self._pass(choice, choice.reading.take(chunk), news)
         await self._pass(choice, choice.reading.finish(), news)
 
     async def _pass(self, choice: _Choice, piece: Piece | None, news: asyncio.Queue[_News]) -> None:
@@ -222,3 +208,15 @@ class RemoteGenerations:
             first_token_s=(choice.first_s or now_s) - since_s,
             total_s=now_s - since_s,
         )
+
+
+async def _next(chunks: AsyncIterator[object], choice: _Choice, waits: Waits) -> object:
+    """The server's next chunk, or _END. Raises Unavailable when an answer that has begun brings
+    none within the bound; before that, the server may still be at work on the prompt."""
+    coming = anext(chunks, _END)
+    if choice.first_s is None:
+        return await coming
+    try:
+        return await waits.wait(coming)
+    except TimeoutError:
+        raise failures.broke("fell silent") from None

@@ -35,8 +35,7 @@ class RemoteKeeper:
     """Keeps a replica as its server is.
 
     `model` is what the server calls the model, empty for its only one; `name` and `version` are
-    what it is called here, empty for the server's own. `silence_s` bounds its silence within an
-    answer.
+    what it is called here, empty for the server's own.
     """
 
     def __init__(
@@ -50,7 +49,6 @@ class RemoteKeeper:
         name: str,
         version: str,
         digest: str,
-        silence_s: float,
     ) -> None:
         self._replica = replica
         self._wire = wire
@@ -60,7 +58,6 @@ class RemoteKeeper:
         self._name = name
         self._version = version
         self._digest = digest
-        self._silence_s = silence_s
         self._well = False
         self._misses = 0
         self._said = ""
@@ -135,7 +132,7 @@ class RemoteKeeper:
         engine = FarEngine(self._is_well, admission)
         self._metrics.follow(lambda: engine.load, lambda: admission.waiting, lambda: 0)
         generations = RemoteGenerations(
-            self._wire, admission, self._metrics, self._is_well, time.monotonic, self._silence_s
+            self._wire, admission, self._metrics, self._is_well, time.monotonic
         )
         model = FarModel(card.context_tokens_max)
         standing = Standing(version, dialect, model, engine, admission, generations)
@@ -176,6 +173,7 @@ def read_keeper(settings: Settings, replica: Replica) -> RemoteKeeper:
         settings.model_name,
         connect_timeout_s=settings.remote_connect_timeout_s,
         read_timeout_s=settings.remote_read_timeout_s,
+        silence_s=settings.remote_silence_s,
     )
     limits = Limits(settings.sequences_max, settings.queue_sequences_max, settings.queue_tokens_max)
     return RemoteKeeper(
@@ -187,5 +185,4 @@ def read_keeper(settings: Settings, replica: Replica) -> RemoteKeeper:
         name=settings.model_name,
         version=settings.remote_version,
         digest=settings.remote_digest,
-        silence_s=settings.remote_silence_s,
     )

@@ -36,6 +36,7 @@ class Wire:
     """A client of one server at `url`, without /v1. `shown` is what its model is called here.
 
     `connect_timeout_s` bounds a connection's making, `read_timeout_s` each silence after that.
+    `silence_s`, within an answer, is for its reader to keep: only that knows when it has begun.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class Wire:
         *,
         connect_timeout_s: float,
         read_timeout_s: float,
+        silence_s: float,
     ) -> None:
         """Raises OSError or ValueError where the key cannot be read."""
         self.url = url
         self.model = ""
         self.shown = shown
+        self.silence_s = silence_s
         self._key_file = key_file
         self._key = ""
         # What was said of a path that refuses us: once is enough.

@@ -12,14 +12,14 @@ from stack.supervisor import ENDED as STOPPED
 from .works import Works
 
 AWAY_S = 60.0
-# On two cores with nothing else to do: training is at work for about so many rounds a second.
+# Of these data, on two cores with nothing else to do.
 ROUNDS_PER_S = 4
 
 
 def begin(works: Works, small_data: Path, model: str, for_s: float) -> pb.Job:
-    """A job whose training is at work, and has as much to do as takes `for_s` at its fastest."""
-    spec = {"model": model, "dataset": str(small_data), "no_promotion": True}
-    spec["epochs"] = round(for_s * ROUNDS_PER_S)
+    """A job whose training is at work, with enough to do for `for_s` seconds at least."""
+    rounds = round(for_s * ROUNDS_PER_S)
+    spec = {"model": model, "dataset": str(small_data), "epochs": rounds, "no_promotion": True}
     job = works.submit(finetune=spec)
     return works.until_task(job.id, "train")
 

@@ -76,8 +76,9 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
         self.end_headers()
+        width = int(asked.get("width", 1))
         for number in range(int(asked["lines"])):
-            line = f"data: {number:<{int(asked.get('width', 1))}}\n\n".encode()
+            line = f"data: {number:<{width}}\n\n".encode()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
             time.sleep(asked.get("gap_s", 0))
             if "by_word" in asked and not self.words.acquire(timeout=WORD_S):

@@ -173,14 +173,13 @@ async def test_a_long_silence_is_bridged(far, remote):
 
 async def test_a_server_that_goes_silent_is_given_up(far, remote):
     """Where an answer has begun; the caller may ask again, and nothing is held."""
-    generations = next(iter(remote.replica.versions.values())).generations
-    generations._alive_s = generations._silence_s = 0.05
+    next(iter(remote.replica.versions.values())).generations._wire.silence_s = 0.05
     far.replies = [Reply([chunk("a")], held=True)]
     with pytest.raises(grpc.aio.AioRpcError) as broken:
         await remaining(remote.generate())
     told = from_rpc_error(broken.value)
     assert (type(told), told.reason) == (Unavailable, "REMOTE_BROKE_OFF")
-    assert "went silent" in told.message
+    assert "fell silent" in told.message
     await until(lambda: remote.idle)
 
 
