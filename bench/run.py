@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from rich.console import Console
 
 from bench import failover, faults, figures, others, stacks
 from bench.cost import Meter, per_token_us
 from bench.figures import Round, Row, Spread
 from bench.in_process import prompt
-from bench.streams import GrpcTarget, HttpTarget, Stream
+from bench.streams import GrpcTarget, HttpTarget, Kept, Stream
 from services.serving.cores import machine_cores
 from stack import up
 from stack.home import Home
@@ -251,11 +252,14 @@ class _InProcess:
 
 
 class _Remote:
-    """A server that is already there."""
+    """A server that is already there. Connections stay from round to round, as an SDK keeps them:
+    a client whose own work is small measures the server."""
 
     def __init__(self, target: HttpTarget) -> None:
         self._target = target
         self._asked = 0
+        self._kept: Kept = []
+        self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
     def round(self, streams: int, tokens: int) -> Round:
         """All streams at once, to the end of the last. No prompt is asked twice: some servers keep
@@ -266,13 +270,13 @@ class _Remote:
             began_s = time.perf_counter()
             found = await asyncio.gather(
                 *(
-                    self._target.stream(prompt(first + index, PROMPT_TOKENS), tokens)
+                    self._target.stream(prompt(first + index, PROMPT_TOKENS), tokens, self._kept)
                     for index in range(streams)
                 )
             )
             return time.perf_counter() - began_s, list(found)
 
-        return asyncio.run(all_streams())
+        return self._runner.run(all_streams())
 
 
 class _Other:

@@ -17,6 +17,10 @@ from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 TIMEOUT_S = 300.0
 DATA, DONE = b"data: ", b"[DONE]"
+LAST_CHUNK = b"0\r\n\r\n"
+
+Kept = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+"""Connections that wait for their next request, as every SDK keeps them."""
 
 
 class Taker(Protocol):
@@ -82,17 +86,24 @@ class HttpTarget:
     socket: str = ""
     chat: bool = False
 
-    async def stream(self, prompt_ids: Sequence[int], tokens: int) -> Stream:
-        """Sends one streamed, greedy request and reads it to its end."""
-        request = self.request(prompt_ids, tokens)
+    async def stream(
+        self, prompt_ids: Sequence[int], tokens: int, kept: Kept | None = None
+    ) -> Stream:
+        """Sends one streamed, greedy request and reads it to its end; on a connection out of `kept`
+        where there is one, to which it goes back."""
+        request = self.request(prompt_ids, tokens, keep=kept is not None)
         stream = Stream(time.perf_counter())
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                reader, writer = await self.connect()
+                reader, writer = kept.pop() if kept else await self.connect()
                 stream.sent_s = time.perf_counter()
                 writer.write(request)
                 done = await read_events(reader, stream)
-                writer.close()
+                if done and kept is not None:
+                    await reader.readuntil(LAST_CHUNK)
+                    kept.append((reader, writer))
+                else:
+                    writer.close()
                 # Some servers send no [DONE]; the usage comes last with all of them.
                 if not done and not stream.tokens and not stream.error:
                     stream.error = "the stream ended early"
@@ -106,7 +117,7 @@ class HttpTarget:
             return await asyncio.open_unix_connection(self.socket)
         return await asyncio.open_connection(self.host, self.port)
 
-    def request(self, prompt_ids: Sequence[int], tokens: int) -> bytes:
+    def request(self, prompt_ids: Sequence[int], tokens: int, *, keep: bool = False) -> bytes:
         """The bytes of one streamed, greedy request."""
         path = "/v1/chat/completions" if self.chat else "/v1/completions"
         # A chat server gets text of as many tokens: three a word, and nine of the chat's template.
@@ -124,15 +135,16 @@ class HttpTarget:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        return self.post(path, body)
+        return self.post(path, body, keep=keep)
 
-    def post(self, path: str, asked: Mapping[str, Any]) -> bytes:
-        """The bytes of one request, whose answer ends the connection."""
+    def post(self, path: str, asked: Mapping[str, Any], *, keep: bool = False) -> bytes:
+        """The bytes of one request, whose answer ends the connection unless that is to be kept."""
         body = json.dumps(asked).encode()
+        close = "" if keep else "Connection: close\r\n"
         head = (
             f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
             f"Authorization: Bearer {self.key}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            f"Content-Length: {len(body)}\r\n{close}\r\n"
         )
         return head.encode() + body
 

@@ -8,12 +8,14 @@ import uvloop
 from gateway.server import listen, serve
 from gateway.settings import GatewaySettings
 from services.rpc import logs, metrics
+from services.rpc.scheduling import give_way
 from services.rpc.settings import EXIT_BAD_SETTINGS, read
 
 
 def main() -> None:
     """Reads the settings and serves. Exits with 78 when a setting, a secret or the address is
     wrong."""
+    give_way()
     logs.configure("gateway")
     settings = read(GatewaySettings)
     try:

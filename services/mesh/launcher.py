@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.mesh.command import envoy_arguments
+from services.rpc.scheduling import give_way
 
 ANSWER_WITHIN_S = 1.0
 # The one of the files that is written last; `discovery.py` names it, and takes seconds to import.
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str]) -> None:
     told = parser.parse_args(arguments)
     config = choose(told.mesh, told.config, told.files_config, told.files)
     command = envoy_arguments(config, drain_s=told.drain_s)
+    give_way()
     os.execv(command[0], command)  # noqa: S606 (no shell wanted)
 
 

@@ -7,6 +7,7 @@ import uvloop
 from parley.serving.v1 import model_serving_pb2_grpc as pb_grpc
 
 from services.rpc import logs, metrics, settings
+from services.rpc.scheduling import give_way
 from services.rpc.server import Server, run
 from services.rpc.settings import EXIT_BAD_SETTINGS
 from services.serving.cache import FileCache
@@ -110,6 +111,7 @@ def _budget_bytes(chosen: Settings) -> int | None:
 
 
 if __name__ == "__main__":
+    give_way()
     logs.configure("serving")
     read = settings.read(Settings)
     metrics.expose(read.metrics_port)

@@ -28,6 +28,7 @@ import numpy as np
 import openvino
 import openvino_genai
 
+from services.rpc.scheduling import take_turns
 from services.serving.pace import Outbox, Pace, Row
 from services.serving.prefixes import BLOCK_TOKENS, Prefixes
 
@@ -263,6 +264,7 @@ def generation_config(options: dict[str, Any]) -> openvino_genai.GenerationConfi
 
 def main() -> None:
     """Loads the model and works until the parent is gone."""
+    take_turns()
     # What a terminal or a supervisor sends to the whole group must not end answers that drain; the
     # replica decides when the engine ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
