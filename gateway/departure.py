@@ -34,6 +34,9 @@ class Departure:
         trace: TracebackType | None,
     ) -> None:
         self._watcher.cancel()
+        # Its traceback leads back here: without this the whole request would be a cycle, which only
+        # the garbage collector ends.
+        del self._watcher
         if self._gone:
             await self._settle(kind)
             raise errors.ClientLeft from None

@@ -78,6 +78,7 @@ async def serve(settings: GatewaySettings, opened: socket.socket) -> None:
             lifespan="off",
             log_config=None,
             log_level="warning",
+            proxy_headers=False,
             access_log=False,
             server_header=False,
             date_header=False,

@@ -1,20 +1,21 @@
 """A generation as an HTTP event stream, from waiting for admission to the last frame.
 
 Pure ASGI, for every token passes through: one task reads and sends, so a slow client slows the
-generation and nothing piles up here. Two more sleep beside it: one notices that the client has
-left, one breaks a long silence. A failure before the headers is raised, for an HTTP status; after
-them it is the last frame, without [DONE], so that no client takes a broken answer for a whole one.
+generation and nothing piles up here. Another one notices that the client has left. A failure before
+the headers is raised, for an HTTP status; after them it is the last frame, without [DONE], so that
+no client takes a broken answer for a whole one.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 from parley.serving.v1 import model_serving_pb2 as pb
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from gateway import errors, identity, metrics
 from gateway.chunks import KEEP_ALIVE, Chunks, error_frame
+from gateway.company import Company
 from gateway.departure import Departure
 from gateway.generation import Generation
 from gateway.settings import GatewaySettings
@@ -45,15 +46,19 @@ class EventStream:
         self._names = names
         self._settings = settings
         self._begun = False
-        self._sent_s = asyncio.get_running_loop().time()
-        self._heart: asyncio.Task[None] | None = None
 
     async def relay(self, receive: Receive, send: Send) -> None:
         """Sends the whole response. Raises ParleyError, ApiError or ClientLeft before the headers
         only; after them it never raises."""
+        settings = self._settings
+        company = Company(
+            partial(self._speak, send),
+            first_s=settings.first_event_wait_s,
+            every_s=settings.keepalive_s,
+        )
         try:
             async with Departure(receive):
-                await self._relay(send)
+                await self._relay(company, send)
         except errors.ClientLeft:
             metrics.DISCONNECTS.labels("streaming" if self._begun else "waiting").inc()
             if not self._begun:
@@ -61,38 +66,27 @@ class EventStream:
         except Exception as error:
             if not self._begun:
                 raise
+            await company.quiet()
             await self._break_off(error, send)
-
-    async def _relay(self, send: Send) -> None:
-        try:
-            chunks = self._make_chunks(await self._admitted(send))
-            if first := chunks.first():
-                await self._send(send, first)
-            end = await self._pass_events(chunks, send)
         finally:
-            if self._heart is not None:
-                self._heart.cancel()
+            company.close()
+
+    async def _relay(self, company: Company, send: Send) -> None:
+        started = await self._generation.begin()
+        await company.quiet()
+        if not self._begun:
+            await self._send_headers(send, identity.headers(started))
+        chunks = self._make_chunks(started)
+        if first := chunks.first():
+            company.said()
+            await send(_piece(first))
+        end = await self._pass_events(chunks, company, send)
+        company.close()
         await send({"type": "http.response.body", "body": end})
 
-    async def _admitted(self, send: Send) -> pb.Started:
-        """Waits for Started, and after a while sends the headers and keeps the client company."""
-        beginning = asyncio.create_task(self._generation.begin())
-        try:
-            await asyncio.wait({beginning}, timeout=self._settings.first_event_wait_s)
-            if beginning.done():
-                started = beginning.result()
-                await self._send_headers(send, identity.headers(started))
-                return started
-            await self._send_headers(send)
-            await self._send(send, KEEP_ALIVE)
-            return await beginning
-        finally:
-            beginning.cancel()
-
-    async def _pass_events(self, chunks: Chunks, send: Send) -> bytes:
+    async def _pass_events(self, chunks: Chunks, company: Company, send: Send) -> bytes:
         """Relays until every choice is finished; returns what is to be sent last."""
-        read, delta = self._generation.read, chunks.delta
-        now_s = asyncio.get_running_loop().time
+        read, delta, said = self._generation.read, chunks.delta, company.said
         while True:
             event = await read()
             if event.HasField("delta"):
@@ -102,28 +96,19 @@ class EventStream:
                 if self._generation.done:
                     return frame + chunks.last(len(self._generation.migrations))
             if frame:
-                self._sent_s = now_s()
-                await send({"type": "http.response.body", "body": frame, "more_body": True})
+                said()
+                await send(_piece(frame))
+
+    async def _speak(self, send: Send) -> None:
+        """Shows a client that waits that it is heard: first by the headers."""
+        if not self._begun:
+            await self._send_headers(send)
+        await send(_piece(KEEP_ALIVE))
 
     async def _send_headers(self, send: Send, more: Sequence[tuple[bytes, bytes]] = ()) -> None:
         self._begun = True
         headers = [*HEADERS, *more]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        self._heart = asyncio.create_task(self._beat(send))
-
-    def _send(self, send: Send, frame: bytes) -> Awaitable[None]:
-        self._sent_s = asyncio.get_running_loop().time()
-        return send({"type": "http.response.body", "body": frame, "more_body": True})
-
-    async def _beat(self, send: Send) -> None:
-        """Says something whenever nothing was said for `keepalive_s`."""
-        now_s = asyncio.get_running_loop().time
-        while True:
-            silent_s = now_s() - self._sent_s
-            if silent_s >= self._settings.keepalive_s:
-                await self._send(send, KEEP_ALIVE)
-            else:
-                await asyncio.sleep(self._settings.keepalive_s - silent_s)
 
     async def _break_off(self, error: Exception, send: Send) -> None:
         told = self._explain(error)
@@ -138,3 +123,7 @@ class EventStream:
             return errors.to_api_error(error, self._names)
         log.error("relaying failed", exc_info=error)
         return errors.unexpected()
+
+
+def _piece(frame: bytes) -> Message:
+    return {"type": "http.response.body", "body": frame, "more_body": True}

@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from gateway.endpoint import Endpoint, Tools
+from gateway.routes.plain import PlainRoute
 from gateway.schemas import CompletionRequest
 from gateway.shapes import COMPLETION
 from gateway.translate import COMPLETION_NAMES, completion
@@ -11,4 +12,4 @@ from gateway.translate import COMPLETION_NAMES, completion
 def add_to(app: FastAPI, tools: Tools) -> None:
     """Adds the route."""
     endpoint = Endpoint(CompletionRequest, completion, COMPLETION_NAMES, COMPLETION, tools)
-    app.add_api_route("/v1/completions", endpoint.answer, methods=["POST"])
+    app.router.routes.append(PlainRoute("/v1/completions", endpoint.answer, methods=["POST"]))
