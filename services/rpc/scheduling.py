@@ -11,10 +11,13 @@ See sched(7). Knows no engine.
 
 import os
 from contextlib import suppress
+from pathlib import Path
+
+THREADS = Path("/proc/self/task")
 
 
 def give_way() -> None:
-    """Has this thread interrupt nobody as it wakes, and all threads and programs that it starts.
+    """Has this program interrupt nobody as it wakes, nor anything that it starts from now on.
 
     Does nothing where the system has no such policy or forbids it: that costs speed alone. Safe to
     repeat.
@@ -23,11 +26,15 @@ def give_way() -> None:
 
 
 def take_turns() -> None:
-    """Gives this thread back what `give_way` of the program that started it took away."""
+    """Gives this program back what `give_way` of the one that started it took away."""
     _schedule("SCHED_OTHER")
 
 
 def _schedule(policy: str) -> None:
-    if hasattr(os, policy):
+    if not hasattr(os, policy):
+        return
+    # Threads keep their own: libraries start some while they are imported, before anybody is asked.
+    for thread in THREADS.glob("*"):
+        # One may end meanwhile, and a container may forbid it.
         with suppress(OSError):
-            os.sched_setscheduler(0, getattr(os, policy), os.sched_param(0))
+            os.sched_setscheduler(int(thread.name), getattr(os, policy), os.sched_param(0))

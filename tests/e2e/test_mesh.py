@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -173,6 +174,21 @@ def test_the_mesh_shows_both_replicas_and_a_proxy_that_follows(whole: Running):
     assert mesh.snapshot
     assert not mesh.detail
     assert _called(whole) == set(BOTH)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such policy")
+def test_only_engines_interrupt_who_runs(whole: Running):
+    """All that passes tokens on gives way to them, in every thread."""
+    running = Supervisor(whole.plan.home).processes()
+    passing = [psutil.Process(running[name].pid) for name in ("envoy", "gateway", *BOTH)]
+    engines = [engine for process in passing for engine in process.children()]
+    assert len(engines) == len(BOTH)
+    assert {policy for process in passing for policy in _policies(process)} == {os.SCHED_BATCH}
+    assert {policy for engine in engines for policy in _policies(engine)} == {os.SCHED_OTHER}
+
+
+def _policies(process: psutil.Process) -> set[int]:
+    return {os.sched_getscheduler(thread.id) for thread in process.threads()}
 
 
 def test_a_killed_replica_is_out_of_the_routes_and_in_again_at_once(
