@@ -111,9 +111,12 @@ def decide(canary: Canary, champion: int, number: int, look: Look, limits: Limit
         return _told(Outcome.ROLL_BACK, canary, verdict.words, limits)
     if not any(one.phase is Phase.READY for one in present):
         return _decide_unready(canary, present, look, limits)
-    # The first step begins when a replica can answer.
-    step_s = canary.step_s if window.ready_s else look.now_s
-    canary = replace(canary, step_s=step_s, window=replace(window, ready_s=look.now_s))
+    if not window.ready_s:
+        # The first step begins when a replica can answer. What the champion did before that, with
+        # the machine to itself, is no measure of what comes: both answer in the same time.
+        window = replace(window.anew(limits.answers_min), canary=window.canary)
+        canary = replace(canary, step_s=look.now_s)
+    canary = replace(canary, window=replace(window, ready_s=look.now_s))
     return _decide_ready(canary, verdict, look, limits)
 
 

@@ -135,6 +135,35 @@ def test_the_first_step_begins_when_a_replica_can_answer():
     assert mesh.look(2).outcome is Outcome.ADVANCE
 
 
+def test_what_the_champion_did_alone_is_not_held_against_a_version():
+    """It had the machine to itself while the version was loading; two that answer share it."""
+    mesh = Mesh()
+    mesh.phases["a"] = Phase.LOADING
+    mesh.look()
+    mesh.answer(CHAMPION, 500)
+    mesh.look()
+    mesh.phases["a"] = Phase.READY
+    mesh.look()
+    mesh.answer(CHAMPION, 60, slowness=3)
+    mesh.answer(NUMBER, 20, slowness=3)
+    decision = mesh.look()
+    assert decision.outcome is Outcome.HOLD
+    assert decision.canary.evidence["champion"]["answers"] == 60
+
+
+def test_failures_count_from_the_first_look_that_finds_it_ready():
+    """An answer may fail between two looks, in the first of which nothing was ready yet."""
+    mesh = Mesh()
+    mesh.phases["a"] = Phase.LOADING
+    mesh.look()
+    mesh.phases["a"] = Phase.READY
+    mesh.answer(NUMBER, 2, failed=2)
+    mesh.look()
+    mesh.answer(CHAMPION, 60)
+    mesh.answer(NUMBER, 2, failed=2)
+    assert mesh.look().outcome is Outcome.ROLL_BACK
+
+
 def test_a_version_that_is_never_ready_rolls_back():
     """After a bound, also where no replica says anything of it."""
     mesh = Mesh()
