@@ -174,13 +174,13 @@ def _throughput(folder: Path, model_dir: Path, options: Options, console: Consol
         meter = Meter(running)
         target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model_dir.name)
         engines = stack.enter_context(_InProcess(model_dir, options.replicas))
-        ways: dict[str, Any] = {IN_PROCESS: engines, MESH: _Remote(target)}
+        mesh = stack.enter_context(contextlib.closing(_Remote(target, Kept())))
+        ways: dict[str, Any] = {IN_PROCESS: engines, MESH: mesh}
         if options.replicas > 1:
             ways["in process, one engine"] = stack.enter_context(_InProcess(model_dir, 1))
         if options.transformers:
-            ways["transformers serve"] = _Other(
-                stack.enter_context(others.transformers_serve(model_dir))
-            )
+            other = stack.enter_context(others.transformers_serve(model_dir))
+            ways["transformers serve"] = stack.enter_context(contextlib.closing(_Other(other)))
         for name, way in ways.items():
             _, warming = way.round(1, options.tokens)
             if warming[0].error:
@@ -252,14 +252,21 @@ class _InProcess:
 
 
 class _Remote:
-    """A server that is already there. Connections stay from round to round, as an SDK keeps them:
-    a client whose own work is small measures the server."""
+    """A server that is already there. With `kept`, connections stay from round to round: a client
+    whose own work is small measures the server. Close it at the end."""
 
-    def __init__(self, target: HttpTarget) -> None:
+    def __init__(self, target: HttpTarget, kept: Kept | None = None) -> None:
         self._target = target
+        self._kept = kept
         self._asked = 0
-        self._kept: Kept = []
+        # One loop for all rounds, since connections belong to theirs.
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+
+    def close(self) -> None:
+        """Closes its connections."""
+        if self._kept is not None:
+            self._kept.close()
+        self._runner.close()
 
     def round(self, streams: int, tokens: int) -> Round:
         """All streams at once, to the end of the last. No prompt is asked twice: some servers keep
@@ -280,11 +287,16 @@ class _Remote:
 
 
 class _Other:
-    """A server that sleeps between its rounds."""
+    """A server that sleeps between its rounds, in which its connections would end, and that says
+    the end of an answer by theirs."""
 
     def __init__(self, other: others.Other) -> None:
         self._other = other
         self._remote = _Remote(other.target)
+
+    def close(self) -> None:
+        """As `_Remote`."""
+        self._remote.close()
 
     def round(self, streams: int, tokens: int) -> Round:
         """As `_Remote`."""

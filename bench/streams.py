@@ -6,6 +6,7 @@ so it must cost little. Knows nothing of what is behind the address.
 
 import asyncio
 import json
+import select
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,8 +20,7 @@ TIMEOUT_S = 300.0
 DATA, DONE = b"data: ", b"[DONE]"
 LAST_CHUNK = b"0\r\n\r\n"
 
-Kept = list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
-"""Connections that wait for their next request, as every SDK keeps them."""
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Taker(Protocol):
@@ -75,6 +75,33 @@ class Stream:
         return (self.arrivals_s[-1] - self.arrivals_s[0]) / max(self.tokens - 1, 1)
 
 
+class Kept:
+    """Connections that wait for their next request, as every SDK keeps them. Of one event loop."""
+
+    def __init__(self) -> None:
+        self._idle: list[Connection] = []
+
+    def take(self) -> Connection | None:
+        """One that its server has not ended meanwhile; None where there is none."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            # Nothing is owed on it, so that what can be read is its end.
+            if not select.select([writer.get_extra_info("socket")], [], [], 0)[0]:
+                return reader, writer
+            writer.close()
+        return None
+
+    def put(self, connection: Connection) -> None:
+        """Keeps one whose answer was read to its end."""
+        self._idle.append(connection)
+
+    def close(self) -> None:
+        """Closes all."""
+        for _, writer in self._idle:
+            writer.close()
+        self._idle.clear()
+
+
 @dataclass(frozen=True, slots=True)
 class HttpTarget:
     """An OpenAI-compatible server. `socket` is a unix socket to go through, empty for TCP."""
@@ -90,18 +117,18 @@ class HttpTarget:
         self, prompt_ids: Sequence[int], tokens: int, kept: Kept | None = None
     ) -> Stream:
         """Sends one streamed, greedy request and reads it to its end; on a connection out of `kept`
-        where there is one, to which it goes back."""
+        where there is one, to which it goes back. Only for servers that end streams by [DONE]."""
         request = self.request(prompt_ids, tokens, keep=kept is not None)
         stream = Stream(time.perf_counter())
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                reader, writer = kept.pop() if kept else await self.connect()
+                reader, writer = (kept and kept.take()) or await self.connect()
                 stream.sent_s = time.perf_counter()
                 writer.write(request)
                 done = await read_events(reader, stream)
                 if done and kept is not None:
                     await reader.readuntil(LAST_CHUNK)
-                    kept.append((reader, writer))
+                    kept.put((reader, writer))
                 else:
                     writer.close()
                 # Some servers send no [DONE]; the usage comes last with all of them.
@@ -111,7 +138,7 @@ class HttpTarget:
             stream.error = stream.error or repr(error)
         return stream
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self) -> Connection:
         """Opens a connection."""
         if self.socket:
             return await asyncio.open_unix_connection(self.socket)

@@ -1,7 +1,7 @@
 """Breaks a long silence, so that neither a client nor a proxy gives a quiet stream up.
 
-A timer that is set anew only when it fires, and a task only for what it says: a task of its own for
-every stream cost a sixth of what the facade does for a request beside the answer itself.
+A timer that is set anew only when it fires, and a task only for what it says: a task that waits
+beside every stream ends in a traceback, which holds all of the stream's request.
 """
 
 import asyncio

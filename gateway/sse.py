@@ -76,9 +76,9 @@ class EventStream:
         await company.quiet()
         if not self._begun:
             await self._send_headers(send, identity.headers(started))
+        company.said()
         chunks = self._make_chunks(started)
         if first := chunks.first():
-            company.said()
             await send(_piece(first))
         end = await self._pass_events(chunks, company, send)
         company.close()

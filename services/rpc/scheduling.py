@@ -4,7 +4,7 @@ Linux has a program that wakes interrupt the one that runs. Between an engine an
 programs wake for every few tokens, and interrupted the engine each time, for one message. Under
 SCHED_BATCH they wait until the engine's turn is over, some milliseconds at most, and find several
 messages: 19 % less of their processor time a token at 16 and 32 streams on two cores, and the first
-token no later (50 rounds of each, in turn). On a core with nothing else to do nothing changes.
+token no later (24 rounds of each, in turn). On a core with nothing else to do nothing changes.
 
 See sched(7). Knows no engine.
 """

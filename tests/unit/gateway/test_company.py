@@ -22,20 +22,25 @@ class Speaker:
         await self.may_end.wait()
 
 
-async def test_speaks_again_and_again_while_nobody_else_does():
-    """Once is not enough for a silence that goes on."""
-    thrice = asyncio.Event()
-    times = 0
+async def spoken(times: int) -> None:
+    """Returns when another one, to whom nobody speaks, has spoken so often."""
+    left, over = times, asyncio.Event()
 
     async def speak() -> None:
-        nonlocal times
-        times += 1
-        if times == 3:
-            thrice.set()
+        nonlocal left
+        left -= 1
+        if not left:
+            over.set()
 
     company = Company(speak, first_s=0, every_s=OFTEN_S)
-    await thrice.wait()
+    await over.wait()
     company.close()
+
+
+async def test_speaks_again_and_again_while_nobody_else_does():
+    """Once is not enough for a silence that goes on."""
+    async with asyncio.timeout(10):
+        await spoken(3)
 
 
 async def test_says_one_thing_at_a_time():
@@ -43,7 +48,7 @@ async def test_says_one_thing_at_a_time():
     speaker = Speaker()
     company = Company(speaker.speak, first_s=0, every_s=OFTEN_S)
     await speaker.begun.wait()
-    await asyncio.sleep(5 * OFTEN_S)  # in which it would have spoken, were that allowed
+    await spoken(5)
     assert speaker.times == 1
     company.close()
 
@@ -67,7 +72,7 @@ async def test_what_was_said_puts_off_what_it_would_say():
     speaker = Speaker()
     company = Company(speaker.speak, first_s=OFTEN_S, every_s=NEVER_S)
     company.said()
-    await asyncio.sleep(5 * OFTEN_S)
+    await spoken(5)
     assert speaker.times == 0
     company.close()
 
@@ -78,5 +83,5 @@ async def test_says_nothing_after_its_end():
     company = Company(speaker.speak, first_s=0, every_s=OFTEN_S)
     company.close()
     company.close()
-    await asyncio.sleep(5 * OFTEN_S)
+    await spoken(5)
     assert speaker.times == 0
