@@ -1,10 +1,11 @@
 """What becomes of the mesh when more is asked than it can do, and how soon it is itself again.
 
-Open loop: requests come by a Poisson process at 1, 2, 3 and 5 times the measured capacity, whether
-or not earlier ones are done, and then at 1 again. Only answers that came whole within a deadline
-are good: one that nobody waited for any more was work for nothing. The deadline is what an answer
-takes where the engine is as full as it may be (p95), a quarter more, and the longest wait for it.
-Its clients share the machine with what they measure.
+Open loop: requests come at random times, at 1, 2, 3 and 5 times the measured capacity, whether or
+not earlier ones are done, and then at 1 again, at the very times of the first level: near the
+capacity chance alone makes a queue, and the two are to differ in what came before them only. Only
+answers that came whole within a deadline are good: one that nobody waited for any more was work
+for nothing. The deadline is what an answer takes where the engine is as full as it may be (p95), a
+quarter more, and the longest wait for it. Its clients share the machine with what they measure.
 """
 
 import asyncio
@@ -13,8 +14,9 @@ import dataclasses
 import itertools
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import httpx
@@ -29,14 +31,18 @@ from stack.up import Running
 FULL_STREAMS, WAIT_S = 64, 5.0
 DEADLINE_SLACK = 1.25
 PROMPT_TOKENS, TOKENS = 32, 64
-CLOSED_STREAMS = 32
 CLOSED_S = 15.0
-TIMES = (1, 2, 3, 5)
-LEVEL_S = 20.0
-RECOVERY_S = 60.0
-# Of the usual p99, which is what the first level showed; one answer in a hundred may be slower.
+# Of what a full engine gets through in a closed loop: an open loop as fast as that has no steady
+# state, since its queue grows with each chance and never shrinks (M/D/1 at a load of 1).
+CAPACITY_SHARE = 0.9
+OVERLOAD_S = 20.0
+USUAL_S = 60.0
+STEPS = ((1, USUAL_S), (2, OVERLOAD_S), (3, OVERLOAD_S), (5, OVERLOAD_S), (1, USUAL_S))
+# The mesh is itself again when for so long at most one request in a hundred more than at the same
+# time of the first level is refused, fails, or takes longer than that level's p99 and a tenth.
+BACK_FOR_S = 20.0
 BACK_WITHIN = 1.1
-SLOWER_SHARE = 0.01
+WORSE_SHARE = 0.01
 REFUSED = (429, 503)
 
 
@@ -88,14 +94,23 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
+class Recovery:
+    """When the mesh was itself again, from the end of the worst level, and which share of the
+    requests from then on fared worse than at that time of the first level after all: near the
+    capacity, a machine that becomes slower for seconds shows in them."""
+
+    after_s: float
+    worse_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Overload:
-    """All levels, the last of which is the recovery. `recovery_s` counts from the end of the worst
-    level until requests fare as in the first one; None where they never did."""
+    """All levels, the last of which is the recovery."""
 
     capacity_per_s: float
     deadline_s: float
     levels: tuple[Level, ...]
-    recovery_s: float | None
+    recovery: Recovery | None
     retries: int
 
     @property
@@ -108,6 +123,13 @@ class Overload:
     def to_json(self) -> dict[str, Any]:
         """Everything as JSON values."""
         return {**dataclasses.asdict(self), "kept_at_3_times": self.kept}
+
+
+def arrivals_s(per_s: float, seconds: float) -> list[float]:
+    """When requests come: a Poisson process that has just as many as its rate says, the same at
+    each call. In seconds from the start."""
+    chance = random.Random(0)
+    return sorted(chance.uniform(0, seconds) for _ in range(round(per_s * seconds)))
 
 
 def came(levels: Sequence[tuple[float, Sequence[Asked]]], deadline_s: float) -> list[int]:
@@ -145,40 +167,57 @@ def level_of(
     )
 
 
-def recovered_after_s(usual_p99_s: float, found: Sequence[Asked]) -> float | None:
-    """From when on, in seconds from the start of the last level, at most one request in a hundred
-    is refused, fails, or takes longer than the usual p99 and a tenth; None if never."""
-    ranked = sorted(found, key=lambda one: one.at_s)
-    slow = [one.refused or one.failed or one.total_s > usual_p99_s * BACK_WITHIN for one in ranked]
-    left = sum(slow)
-    for index, is_slow in enumerate(slow):
-        if left <= SLOWER_SHARE * (len(slow) - index):
-            return round(ranked[index].at_s, 1)
-        left -= is_slow
+def recover(before: Sequence[Asked], after: Sequence[Asked]) -> Recovery | None:
+    """When the requests of the last level fare as those of the first one; None if never."""
+    whole = [one.total_s for one in before if not one.refused and not one.failed]
+    bound_s = spread(whole).p99_ms / 1000 * BACK_WITHIN
+    poor_before, poor_after = _poor_at_s(before, bound_s), _poor_at_s(after, bound_s)
+    starts_s = sorted(one.at_s for one in after)
+
+    def worse_share(from_s: float, to_s: float) -> float:
+        more = _count(poor_after, from_s, to_s) - _count(poor_before, from_s, to_s)
+        return max(more, 0) / _count(starts_s, from_s, to_s)
+
+    for at_s in starts_s:
+        if at_s > starts_s[-1] - BACK_FOR_S:
+            break
+        if worse_share(at_s, at_s + BACK_FOR_S) <= WORSE_SHARE:
+            return Recovery(round(at_s, 1), round(worse_share(at_s, inf), 3))
     return None
 
 
-async def measure(running: Running, model: str) -> Overload:
-    """Runs all of it against one stack with one replica."""
+def _poor_at_s(found: Sequence[Asked], bound_s: float) -> list[float]:
+    return sorted(one.at_s for one in found if one.refused or one.failed or one.total_s > bound_s)
+
+
+def _count(ranked: Sequence[float], low: float, high: float) -> int:
+    return bisect.bisect_left(ranked, high) - bisect.bisect_left(ranked, low)
+
+
+async def measure(running: Running, model: str, tell: Callable[[str], None]) -> Overload:
+    """Runs all of it against one stack with one replica; tells how far it is."""
     target = HttpTarget("127.0.0.1", running.plan.ports.edge, running.api_key, model)
     arrivals = _Arrivals(target)
+    tell(f"what a full engine gets through ({CLOSED_S:g} s)")
     full = await arrivals.closed(FULL_STREAMS, CLOSED_S)
     deadline_s = round(spread(full.whole_s).p95_ms / 1000 * DEADLINE_SLACK + WAIT_S, 1)
-    capacity_per_s = (await arrivals.closed(CLOSED_STREAMS, CLOSED_S)).per_s
+    capacity_per_s = full.per_s * CAPACITY_SHARE
     before = await _retries(running)
-    steps = [*((times, LEVEL_S) for times in TIMES), (1, RECOVERY_S)]
-    under_way = [await arrivals.level(times * capacity_per_s, s) for times, s in steps]
+    under_way = []
+    for times, seconds in STEPS:
+        tell(f"{times:g}x, {times * capacity_per_s:.1f} requests a second ({seconds:g} s)")
+        under_way.append(await arrivals.level(times * capacity_per_s, seconds))
     answers = [await asyncio.gather(*tasks) for tasks in under_way]
-    counts = came([(s, found) for (_, s), found in zip(steps, answers, strict=True)], deadline_s)
+    counts = came([(s, found) for (_, s), found in zip(STEPS, answers, strict=True)], deadline_s)
     levels = [
         level_of(times, s, found, deadline_s, count)
-        for (times, s), found, count in zip(steps, answers, counts, strict=True)
+        for (times, s), found, count in zip(STEPS, answers, counts, strict=True)
     ]
     return Overload(
         capacity_per_s=round(capacity_per_s, 2),
         deadline_s=deadline_s,
         levels=tuple(levels),
-        recovery_s=recovered_after_s(levels[0].whole.p99_ms / 1000, answers[-1]),
+        recovery=recover(answers[0], answers[-1]),
         retries=await _retries(running) - before,
     )
 
@@ -188,7 +227,6 @@ class _Arrivals:
 
     def __init__(self, target: HttpTarget) -> None:
         self._target = target
-        self._chance = random.Random(0)
         self._sent = 0
 
     async def closed(self, streams: int, seconds: float) -> Closed:
@@ -210,8 +248,7 @@ class _Arrivals:
         """Asks for so long, and leaves the answers to come."""
         began_s = time.perf_counter()
         tasks = []
-        due_s = 0.0
-        while (due_s := due_s + self._chance.expovariate(per_s)) < seconds:
+        for due_s in arrivals_s(per_s, seconds):
             await asyncio.sleep(began_s + due_s - time.perf_counter())
             tasks.append(asyncio.create_task(self._ask(due_s)))
         await asyncio.sleep(began_s + seconds - time.perf_counter())
@@ -268,11 +305,20 @@ def table(found: Overload) -> Table:
             _three(level.whole, 1000, 1),
             _three(level.refusal, 1, 0),
         )
-    back = "never" if found.recovery_s is None else f"after {found.recovery_s:g} s"
     shown.caption = (
-        f"{found.kept:.0%} of the best goodput at 3x; as before {back}; {found.retries} retries"
+        f"{found.kept:.0%} of the best goodput at 3x; {found.retries} retries\n"
+        f"{_in_words(found.recovery)}"
     )
     return shown
+
+
+def _in_words(recovery: Recovery | None) -> str:
+    if recovery is None:
+        return "never as before again"
+    return (
+        f"as before {recovery.after_s:g} s after the worst; "
+        f"{recovery.worse_share:.1%} of the requests from then on fared worse"
+    )
 
 
 def _three(found: Spread, per: float, digits: int) -> str:

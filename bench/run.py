@@ -102,12 +102,14 @@ def overload(home: Home, *, model_dir: Path | None, as_json: bool) -> int:
 
     console = Console(stderr=True)
     chosen = model_dir or _bench_model(home, console)
-    console.print(f"Overloading a mesh for {chosen.name}, in about three minutes")
+    console.print(f"Overloading a mesh for {chosen.name}, in about four minutes")
     with (
         tempfile.TemporaryDirectory(prefix="parley-bench-") as scratch,
         _mesh(Home(Path(scratch)), chosen) as running,
     ):
-        found = asyncio.run(bench.measure(running, chosen.name))
+        found = uvloop.run(
+            bench.measure(running, chosen.name, lambda words: console.print(f"  {words}"))
+        )
     if as_json:
         print(json.dumps(found.to_json(), indent=2))
     else:

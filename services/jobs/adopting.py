@@ -14,15 +14,14 @@ from services.rpc.store import Store
 NAME_CHARACTERS_MAX = 128
 
 
-async def adopt(store: Store, runs: Sequence[Run]) -> None:
-    """Makes a job of each run that is none. Raises Unavailable."""
-    if not runs:
-        return
+async def adopt(store: Store, runs: Sequence[Run]) -> bool:
+    """Makes a job of each run that is none; returns whether there was any. Raises Unavailable."""
     ids = [run.id for run in runs]
-    known = await store.run(lambda tx: book.list_known(tx, ids))
-    for run in runs:
-        if run.id not in known:
-            await store.run(lambda tx, r=run: _insert(tx, r))
+    known = await store.run(lambda tx: book.list_known(tx, ids)) if ids else set()
+    new = [run for run in runs if run.id not in known]
+    for run in new:
+        await store.run(lambda tx, r=run: _insert(tx, r))
+    return bool(new)
 
 
 async def _insert(tx: AsyncConnection, run: Run) -> None:

@@ -66,12 +66,13 @@ class Follower:
                     await self._woken.wait()
             self._woken.clear()
 
-    async def adopt_newest(self) -> None:
-        """Takes the runs that were made last into the jobs, where they are not there.
+    async def adopt_newest(self) -> bool:
+        """Takes the runs that were made last into the jobs, where they are not there; returns
+        whether there was any.
 
         Raises Unavailable.
         """
-        await adopting.adopt(self._store, await self._airflow.list_newest())
+        return await adopting.adopt(self._store, await self._airflow.list_newest())
 
     async def follow(self) -> bool:
         """Looks once; returns whether anything runs or waits, so that it should look again soon.
@@ -97,10 +98,12 @@ class Follower:
             raise errors[0]
         await adopting.adopt(self._store, list(active.values()))
         await self._revive([active[name] for name in active.keys() - {job.id for job in jobs}])
+        has_new = False
         if time.monotonic() - self._swept_s >= SWEEP_S:
-            await self.adopt_newest()
+            # One that began since we asked for the active ones: its reports wake nobody any more.
+            has_new = await self.adopt_newest()
             self._swept_s = time.monotonic()
-        return bool(active or jobs)
+        return bool(active or jobs or has_new)
 
     async def _revive(self, runs: Sequence[Run]) -> None:
         """Runs go on that had ended: somebody cleared their tasks in Airflow."""

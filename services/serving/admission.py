@@ -2,7 +2,8 @@
 
 Each sequence promises its prompt's and its answer's tokens. What would exceed the bounds, or would
 wait too long, is refused at once, with a guess at when it may pass: a queue that is longer than its
-callers' patience has the engine work for those who have left. Pure: no clock of its own, no I/O.
+callers' patience has the engine work for those who have left. A queue that stands is kept short: it
+makes everybody wait and brings no answer sooner. Pure: no clock of its own, no I/O.
 """
 
 from collections.abc import Callable
@@ -18,12 +19,17 @@ TOKENS_PER_S_START = 100.0
 SPEED_GAIN = 0.2
 # Weight of the newest answer in the running mean of their lengths.
 LENGTH_GAIN = 0.05
+# A queue that empties takes in bursts; one that has not for as long as anybody may wait is no
+# burst, and newcomers may then wait for this share of it only. As in "Fail at Scale" (Maurer, ACM
+# Queue 13:8, 2015) and CoDel (RFC 8289), whose shares of 1/20 and 1/10 to 1/20 are for services
+# that answer at once; an engine is to stay full from one end of an answer to the next.
+STANDING_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of one engine. `running_max` sequences sample at a time, the others wait, none of them
-    longer than about `wait_s_max`."""
+    longer than about `wait_s_max`, nor than a fifth of it once some have waited for as long."""
 
     running_max: int
     sequences_max: int
@@ -55,6 +61,8 @@ class Admission:
         self._full_speed = 0.0
         self._full_since_seen = False
         self._length = 0.0
+        self._standing_s = 0.0
+        self._stands = False
         self.running = 0
         self.tokens = 0
 
@@ -107,11 +115,16 @@ class Admission:
     def close(self) -> None:
         """Lets none into the engine until `open`."""
         self._open = False
+        self._forget_standing()
 
     def observe(self, tokens: int, seconds: float) -> None:
-        """Learns the engine's speed from what it sampled since the last call."""
+        """Learns the engine's speed from what it sampled since the last call, and how long the
+        queue has stood."""
         if seconds <= 0:
             return
+        if self._stands:
+            self._standing_s += seconds
+        self._stands = self._open and bool(self._queue)
         speed = tokens / seconds
         self._speed += SPEED_GAIN * (speed - self._speed)
         if self._full_since_seen and self._is_full():
@@ -131,6 +144,16 @@ class Admission:
             ticket.running = True
             self.running += 1
             ticket.start()
+        if not self._queue:
+            self._forget_standing()
+
+    def _forget_standing(self) -> None:
+        self._standing_s, self._stands = 0.0, False
+
+    @property
+    def _wait_s_max(self) -> float:
+        most_s = self._limits.wait_s_max
+        return most_s if self._standing_s < most_s else most_s * STANDING_SHARE
 
     def _is_full(self) -> bool:
         return self.running >= self._limits.running_max
@@ -148,10 +171,10 @@ class Admission:
         full = (
             count + sequences > self._limits.sequences_max
             or self.tokens + tokens > self._limits.tokens_max
-            or wait_s > self._limits.wait_s_max
+            or wait_s > self._wait_s_max
         )
         if full and count:
-            raise self._refusal(wait_s - self._limits.wait_s_max)
+            raise self._refusal(wait_s - self._wait_s_max)
 
     def _refusal(self, too_long_s: float) -> ResourceExhausted:
         count = self.running + self.waiting

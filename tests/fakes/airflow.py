@@ -93,8 +93,9 @@ class FakeAirflow:
     # DAGs that were not read yet.
     missing: set[str] = field(default_factory=set)
     triggers: list[str] = field(default_factory=list)
-    # How often somebody looked for what runs.
+    # How often somebody looked for what runs, and the runs that begin just behind the next look.
     looks: int = 0
+    late: list[FakeRun] = field(default_factory=list)
 
     def app(self) -> Starlette:
         """The server."""
@@ -181,6 +182,9 @@ class FakeAirflow:
         self.looks += "states" in body
         wanted = body.get("states") or ["queued", "running", "success", "failed"]
         found = [run.as_json() for run in self.runs.values() if run.state in wanted]
+        if "states" in body:
+            self.runs |= {run.id: run for run in self.late}
+            self.late.clear()
         if body.get("order_by", "").startswith("-"):
             found.reverse()
         return JSONResponse({"dag_runs": _page(found, body), "total_entries": len(found)})

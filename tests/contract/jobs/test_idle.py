@@ -77,6 +77,16 @@ async def test_a_task_that_tells_of_a_new_run_ends_the_wait(idle: World):
     await idle.until_state(run.id, pb.JOB_STATE_RUNNING)
 
 
+async def test_a_run_that_begins_behind_the_look_is_followed(around: Around):
+    """It was found among the newest, when it had been looked for those that run."""
+    run = FakeRun(str(uuid4()), "evaluate", {"model": "acme"})
+    run.begin("prepare")
+    around.airflow.late.append(run)
+    async with open_world(around, idle_poll_s=LONG_S) as world:
+        await until_listed(world, run)
+        await world.until_state(run.id, pb.JOB_STATE_RUNNING)
+
+
 async def test_a_scheduled_run_is_seen_without_being_told_of(around: Around):
     """At the next look, which is never further away than a few seconds."""
     assert Settings.model_fields["idle_poll_s"].default <= LATE_S_MAX
@@ -84,9 +94,14 @@ async def test_a_scheduled_run_is_seen_without_being_told_of(around: Around):
         await until(lambda: around.airflow.looks > 0)
         run = FakeRun(f"scheduled__{uuid4()}", "nightly_evaluate", {})
         around.airflow.runs[run.id] = run
-        async with asyncio.timeout(WAIT_S):
-            while run.id not in [job.id for job in await listed(world)]:  # noqa: ASYNC110 (a peer)
-                await asyncio.sleep(0.02)
+        await until_listed(world, run)
+
+
+async def until_listed(world: World, run: FakeRun) -> None:
+    """Waits until a run is a job; fails past the bound."""
+    async with asyncio.timeout(WAIT_S):
+        while run.id not in [job.id for job in await listed(world)]:  # noqa: ASYNC110 (a peer)
+            await asyncio.sleep(0.02)
 
 
 async def listed(world: World) -> list[pb.Job]:

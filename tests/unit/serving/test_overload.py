@@ -104,6 +104,25 @@ def test_nobody_is_taken_on_who_would_wait_too_long(times):
     assert max(found.waits_s) >= WAIT_S_MAX * 2 / 3
 
 
+def test_a_queue_that_stands_is_kept_short():
+    """As many answers come in time; only nobody waits for what the burst before them left."""
+    found = world()
+    found.run(3)
+    assert found.run(3) >= 0.95 * CAPACITY
+    assert sorted(found.waits_s)[len(found.waits_s) // 2] <= WAIT_S_MAX / 3
+
+
+def test_a_burst_that_ends_is_taken_on_after_an_overload():
+    """A queue that has emptied may be as long again."""
+    found = world()
+    found.run(3)
+    found.run(0.5, seconds=20)
+    found.hints_s = []
+    for _ in range(int(0.9 * WAIT_S_MAX * CAPACITY)):
+        found._ask()
+    assert not found.hints_s
+
+
 def test_every_refusal_says_when_to_ask_again():
     """Within the bounds of the hint."""
     found = world()
