@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -161,10 +162,18 @@ def _answers_at(name: str) -> Callable[[pb.GetMeshResponse], bool]:
     )
 
 
-async def _streams(near: Running) -> list[Stream]:
+async def _streams(near: Running, ended: threading.Event) -> list[Stream]:
+    """Of clients that each ask one after the other, at least once, until it has ended."""
     target = HttpTarget(LOOPBACK, near.plan.ports.edge, near.api_key, MODEL)
-    asking = (target.stream([300 + number, 301], TOKENS) for number in range(STREAMS))
-    return await asyncio.gather(*asking)
+
+    async def ask(number: int) -> list[Stream]:
+        found = [await target.stream([300 + number, 301], TOKENS)]
+        while not ended.is_set():
+            found.append(await target.stream([300 + number, 301], TOKENS))
+        return found
+
+    asked = await asyncio.gather(*(ask(number) for number in range(STREAMS)))
+    return [stream for found in asked for stream in found]
 
 
 def test_a_replica_of_another_host_takes_its_share_and_is_not_missed(
@@ -180,22 +189,29 @@ def test_a_replica_of_another_host_takes_its_share_and_is_not_missed(
 
         supervisor.stop(NEAR)
         look_until(near, _takes([FAR]))
-        alone = asyncio.run(_streams(near))
+        ended = threading.Event()
+        ended.set()
+        alone = asyncio.run(_streams(near, ended))
         assert [one.error for one in alone if one.error] == []
+        (tokens,) = {one.tokens for one in alone}
 
         # One that still stops is not started.
         wait_until(lambda: supervisor.processes()[NEAR].state in ENDED, "the near one has ended")
         supervisor.start(NEAR)
         look_until(near, _takes([FAR, NEAR]))
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(asyncio.run, _streams(near))
-            look_until(near, _answers_at(FAR))
-            _ip(f"link set {host.line} down")
-            tunnels.tell("mesh", "black_hole")
+            ended.clear()
+            asked = pool.submit(asyncio.run, _streams(near, ended))
+            try:
+                look_until(near, _answers_at(FAR))
+                _ip(f"link set {host.line} down")
+                tunnels.tell("mesh", "black_hole")
+            finally:
+                ended.set()
             cut = asked.result()
         assert [one.error for one in cut if one.error] == []
         assert 0 < sum(one.migrations for one in cut) <= STREAMS
-        assert [one.tokens for one in cut] == [one.tokens for one in alone]
+        assert {one.tokens for one in cut} == {tokens}
         look_until(near, _takes([NEAR]))
 
         _ip(f"link set {host.line} up")
