@@ -214,8 +214,15 @@ def _working(job: Job, told: Report, now: datetime) -> Task:
     if told.percent is not None:
         task = replace(task, percent=told.percent)
     if task.state in (TaskState.WAITING, TaskState.RETRYING):
-        start_time = task.start_time or now
-        return replace(task, state=TaskState.RUNNING, start_time=start_time, end_time=None)
+        # It may tell of itself, even of its failure, before Airflow was looked at.
+        attempts, start_time = max(task.attempts, 1), task.start_time or now
+        return replace(
+            task,
+            state=TaskState.RUNNING,
+            attempts=attempts,
+            start_time=start_time,
+            end_time=None,
+        )
     return task
 
 

@@ -22,7 +22,8 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import Any
+from itertools import count
+from typing import Any, NoReturn
 
 import numpy as np
 import openvino
@@ -31,6 +32,7 @@ import openvino_genai
 from services.rpc.scheduling import take_turns
 from services.serving.pace import Outbox, Pace, Row
 from services.serving.prefixes import BLOCK_TOKENS, Prefixes
+from services.serving.sequences import Diverged, Room, Sequence, blocks
 
 EXIT_PARENT_GONE, EXIT_BROKEN = 0, 1
 PR_SET_PDEATHSIG = 1
@@ -83,28 +85,32 @@ class Pipe:
 
 
 class Worker:
-    """The pipeline, its live sequences, and the pipe to the replica."""
+    """The pipeline, its sequences, and the pipe to the replica."""
 
     def __init__(self, pipe: Pipe, config: dict[str, Any]) -> None:
         self._pipe = pipe
         self._config = config
         self._pipeline = load(config)
-        self._live: dict[int, Any] = {}
-        # Whose reader wants them: the engine has them for everybody.
-        self._logprobs: set[int] = set()
+        # The engine's own ids: one that begins again is another to it.
+        self._starts = count()
+        self._live: dict[int, Sequence] = {}
         self._cancelled: list[int] = []
-        self._cache_tokens = 0
-        # With prefix caching: what the engine may have kept, who waits for another one to be read,
-        # and whose answer nobody wants although it may not leave yet.
+        self._cache_blocks = 0
+        # With prefix caching: what the engine may have kept, and how much it holds.
         self._prefixes: Prefixes | None = None
-        self._waiting: dict[int, tuple[list[int], dict[str, Any]]] = {}
+        self._room = Room(0)
+        # Who is to start, but not yet; whose answer nobody wants although it may not leave yet; and
+        # how many blocks the next step gives back.
+        self._waiting: dict[int, Sequence] = {}
         self._leaving: set[int] = set()
+        self._left_blocks = 0
 
     def run(self) -> None:
         """Works until the parent is gone."""
         self._pipe.send("ready", self._warm_up())
         if self._config["prefix_caching"]:
-            self._prefixes = Prefixes(ENDS_PER_BLOCK * self._cache_tokens // BLOCK_TOKENS)
+            self._prefixes = Prefixes(ENDS_PER_BLOCK * self._cache_blocks)
+            self._room = Room(self._cache_blocks)
         pace = Pace(self._config["message_interval_s_min"], self._config["messages_per_s_max"])
         outbox = Outbox(pace, time.monotonic())
         while True:
@@ -125,90 +131,125 @@ class Worker:
 
     def _add(self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any]) -> None:
         # A sequence that outgrows the cache would take the whole batch with it.
-        room = self._cache_tokens - len(prompt_ids)
+        cache_tokens = self._cache_blocks * BLOCK_TOKENS
+        room = cache_tokens - len(prompt_ids)
         if room < 1:
-            words = f"the key-value cache holds {self._cache_tokens} tokens; raise {CACHE_SETTING}"
+            words = f"the key-value cache holds {cache_tokens} tokens; raise {CACHE_SETTING}"
             self._pipe.send("refused", sequence_id, words)
             return
         options["max_new_tokens"] = min(options["max_new_tokens"], room)
-        if self._prefixes and self._prefixes.must_wait(prompt_ids):
-            self._waiting[sequence_id] = prompt_ids, options
-        else:
-            self._start(sequence_id, prompt_ids, options)
+        self._waiting[sequence_id] = Sequence(prompt_ids, options)
+        self._admit()
 
-    def _start(self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any]) -> None:
+    def _admit(self) -> None:
+        """Starts who may start: for room they wait in turn, for another to be read each alone."""
+        for sequence_id, sequence in list(self._waiting.items()):
+            if self._prefixes:
+                if self._prefixes.must_wait(sequence.prompt_ids):
+                    continue
+                if not self._room.admits(sequence, list(self._live.values()), self._left_blocks):
+                    break
+            del self._waiting[sequence_id]
+            self._start(sequence_id, sequence)
+
+    def _start(self, sequence_id: int, sequence: Sequence) -> None:
         try:
-            prompt = openvino.Tensor(np.array([prompt_ids], dtype=np.int64))
-            self._live[sequence_id] = self._pipeline.add_request(
-                sequence_id, prompt, generation_config(options)
-            )
+            prompt = openvino.Tensor(np.array([sequence.prompt_ids], dtype=np.int64))
+            config = generation_config(sequence.options)
+            sequence.begin(self._pipeline.add_request(next(self._starts), prompt, config))
         except Exception as error:
             self._pipe.send("refused", sequence_id, str(error))
             return
-        if options.get("logprobs"):
-            self._logprobs.add(sequence_id)
+        self._live[sequence_id] = sequence
         if self._prefixes:
-            self._prefixes.started(sequence_id, prompt_ids)
+            self._prefixes.started(sequence_id, sequence.prompt_ids)
 
     def _cancel(self, sequence_id: int) -> None:
         if self._waiting.pop(sequence_id, None):
             self._cancelled.append(sequence_id)
         elif sequence_id in self._live:
-            if self._prefixes and not self._prefixes.may_leave(sequence_id):
-                self._leaving.add(sequence_id)
-            else:
+            if self._may_leave(sequence_id):
                 self._drop(sequence_id)
+            else:
+                self._leaving.add(sequence_id)
+
+    def _may_leave(self, sequence_id: int) -> bool:
+        return self._prefixes is None or self._prefixes.may_leave(sequence_id)
 
     def _drop(self, sequence_id: int) -> None:
-        self._forget(sequence_id).cancel()
-        # The next step frees its cache; the replica hears of it with that step.
+        self._take_out(sequence_id)
+        # The replica hears of it with the next step.
         self._cancelled.append(sequence_id)
+
+    def _take_out(self, sequence_id: int) -> Sequence:
+        """Out of the engine; the next step frees its cache."""
+        sequence = self._live.pop(sequence_id)
+        sequence.handle.cancel()
+        self._left_blocks += blocks(sequence.length)
         if self._prefixes:
             self._prefixes.left(sequence_id)
+        return sequence
 
     def _step(self) -> None:
         try:
             self._pipeline.step()
         except Exception as error:
             # The pipeline cannot go on after this: every later step would raise as well.
-            self._pipe.send("broken", str(error))
-            os._exit(EXIT_BROKEN)
+            self._break(str(error))
+        self._left_blocks = 0
+
+    def _break(self, words: str) -> NoReturn:
+        self._pipe.send("broken", words)
+        os._exit(EXIT_BROKEN)
 
     def _collect(self) -> list[Row]:
         """Takes what the last step brought each sequence."""
         rows: list[Row] = [(sequence_id, [], [], CANCELLED) for sequence_id in self._cancelled]
         self._cancelled.clear()
-        for sequence_id, handle in list(self._live.items()):
-            if handle.can_read():
-                rows.append(self._read(sequence_id, handle))
-                if rows[-1][3]:
-                    self._forget(sequence_id)
+        brought = []
+        for sequence_id, sequence in list(self._live.items()):
+            if sequence.handle.can_read():
+                output = self._read(sequence)
+                finish = FINISH[output.finish_reason]
+                brought.append((sequence_id, output.generated_ids, bool(finish)))
+                rows += self._take(sequence_id, sequence, output, finish)
         if self._prefixes:
-            self._settle(self._prefixes, rows)
+            self._settle(self._prefixes, brought)
         return rows
 
-    def _read(self, sequence_id: int, handle: Any) -> Row:
-        (output,) = handle.read().values()
-        logprobs = output.generated_log_probs if sequence_id in self._logprobs else []
-        return sequence_id, output.generated_ids, logprobs, FINISH[output.finish_reason]
+    def _read(self, sequence: Sequence) -> Any:
+        outputs = sequence.handle.read()
+        if not outputs:
+            self._break("its cache was full, and it has given up what was in it")
+        (output,) = outputs.values()
+        return output
 
-    def _forget(self, sequence_id: int) -> Any:
-        self._logprobs.discard(sequence_id)
-        return self._live.pop(sequence_id)
+    def _take(self, sequence_id: int, sequence: Sequence, output: Any, finish: str) -> list[Row]:
+        """What is new of a sequence: one row, or none."""
+        if finish:
+            del self._live[sequence_id]
+        try:
+            ids, logprobs = sequence.take(output.generated_ids, output.generated_log_probs)
+        except Diverged as error:
+            self._pipe.send("refused", sequence_id, str(error))
+            self._leaving.add(sequence_id)
+            return []
+        return [(sequence_id, ids, logprobs, finish)] if ids or finish else []
 
-    def _settle(self, prefixes: Prefixes, rows: list[Row]) -> None:
-        """After a step, lets go who may leave by now, and in who may be read by now."""
-        brought = [(row[0], row[1], bool(row[3])) for row in rows if row[3] != CANCELLED]
+    def _settle(self, prefixes: Prefixes, brought: list[tuple[int, list[int], bool]]) -> None:
+        """After a step, lets go who may or must leave by now, and in who may start by now."""
         prefixes.stepped(brought)
         for sequence_id, _, _ in brought:
             if sequence_id in self._leaving:
                 self._leaving.discard(sequence_id)
                 if sequence_id in self._live:
                     self._drop(sequence_id)
-        for sequence_id, (prompt_ids, options) in list(self._waiting.items()):
-            if not prefixes.must_wait(prompt_ids):
-                del self._waiting[sequence_id]
-                self._start(sequence_id, prompt_ids, options)
+        put_off: dict[int, Sequence] = {}
+        while not self._room.holds(self._live.values()):
+            youngest = next(one for one in reversed(self._live) if self._may_leave(one))
+            put_off = {youngest: self._take_out(youngest)} | put_off
+        self._waiting = put_off | self._waiting
+        self._admit()
 
     def _cache_usage(self) -> float:
         return self._pipeline.get_metrics().cache_usage / 100 if self._live else 0.0
@@ -218,12 +259,13 @@ class Worker:
         seconds."""
         prompt_ids = [0] * self._config["warm_up_tokens"]
         options = {"max_new_tokens": WARM_UP_TOKENS, "ignore_eos": True}
-        self._start(0, prompt_ids, options)
+        self._start(0, Sequence(prompt_ids, options))
         longest_s = self._time_step()
-        self._cache_tokens = int(len(prompt_ids) * 100 / self._pipeline.get_metrics().cache_usage)
+        usage = self._pipeline.get_metrics().cache_usage / 100
+        self._cache_blocks = round(blocks(len(prompt_ids)) / usage)
         while self._live:
             longest_s = max(longest_s, self._time_step())
-        self._start(0, prompt_ids[:1], {**options, "grammar": WARM_UP_GRAMMAR})
+        self._start(0, Sequence(prompt_ids[:1], {**options, "grammar": WARM_UP_GRAMMAR}))
         while self._live:
             self._time_step()
         return longest_s

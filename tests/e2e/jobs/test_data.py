@@ -52,3 +52,5 @@ def test_what_no_repeat_can_mend_is_tried_once(works: Works):
     assert found.state == pb.JOB_STATE_FAILED
     assert found.error.reason == "OBJECT_NOT_FOUND", found.error
     assert (found.tasks[0].name, found.tasks[0].attempts) == ("prepare", 1)
+    failed = works.failed_task(job.id, "prepare")
+    assert (failed.state, failed.attempts) == (pb.TASK_STATE_FAILED, 1)

@@ -79,14 +79,18 @@ class Works(Product):
         """The job as it is."""
         return self.ask("GetJob", pb.GetJobRequest(id=job_id)).job
 
-    def until(self, job_id: str, holds: Any, what: str, within_s: float = JOB_S) -> pb.Job:
-        """Waits until something holds of a job; fails past the bound, or once it has ended."""
+    def until(
+        self, job_id: str, holds: Any, what: str, within_s: float = JOB_S, *, past_end: bool = False
+    ) -> pb.Job:
+        """Waits until something holds of a job; fails past the bound, or once it has ended, unless
+        it is to hold `past_end`."""
         deadline = time.monotonic() + within_s
         while True:
             found = self._patient_job(job_id)
             if found is not None and holds(found):
                 return found
-            assert found is None or found.state not in ENDED, f"ended before {what}: {found}"
+            open_yet = found is None or found.state not in ENDED
+            assert open_yet or past_end, f"ended before {what}: {found}"
             assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}; {found}"
             time.sleep(POLL_S * 4)
 
@@ -101,6 +105,16 @@ class Works(Product):
             return any(one.name == task and one.percent > 0 for one in job.tasks)
 
         return self.until(job_id, runs, f"{task} is at work")
+
+    def failed_task(self, job_id: str, task: str) -> pb.JobTask:
+        """Waits until Airflow has seen a task fail: whether it is tried again is known by then."""
+        over = (pb.TASK_STATE_FAILED, pb.TASK_STATE_RETRYING)
+
+        def fails(job: pb.Job) -> bool:
+            return any(one.name == task and one.state in over for one in job.tasks)
+
+        job = self.until(job_id, fails, f"{task} fails", past_end=True)
+        return next(one for one in job.tasks if one.name == task)
 
     def mlflow(self) -> httpx.Client:
         """MLflow's REST, through Envoy."""

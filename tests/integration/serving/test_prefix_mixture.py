@@ -33,7 +33,7 @@ async def plain(settings: Settings) -> AsyncIterator[Bench]:
     await bench.replica.close()
 
 
-@pytest.fixture(params=[2000, 40], ids=["roomy", "full"])
+@pytest.fixture(params=[2000, 40, 24], ids=["roomy", "full", "fuller"])
 async def keeping(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """One that keeps what fits into so many blocks."""
     source = FolderSource(settings.model_dir, "tiny")

@@ -64,6 +64,13 @@ def test_a_report_begins_a_job():
     assert [event.kind for event in made.events] == [EventKind.STATE, EventKind.TASK]
 
 
+def test_a_task_that_tells_of_its_failure_at_once_was_begun():
+    """A job that ended before Airflow was looked at shows the attempt that ended it."""
+    made = changes.report(job(), told("prepare", error=Failure("NO", "no")), NOW)
+    assert made.job.state is JobState.FAILED
+    assert (made.job.tasks[0].name, made.job.tasks[0].attempts) == ("prepare", 1)
+
+
 @pytest.mark.parametrize("state", [JobState.CANCELLING, JobState.CANCELLED, JobState.SUCCEEDED])
 def test_a_late_report_changes_no_state(state: JobState):
     """What came of the job is kept; an error after the end is none."""

@@ -1,0 +1,87 @@
+"""A sequence in the engine, and whether the cache holds all of them.
+
+The engine puts off by itself what its cache does not hold, but not together with prefix caching
+(see the traps in ARCHITECTURE.md). So with that, the worker never lets it come so far: who is to
+start waits for room, and when answers grow out of the cache, the youngest leaves and begins again.
+Begun again it is the same sequence from its first token, since its seed, format and penalties count
+from there; its reader gets what is new.
+
+Pure: knows no engine. A handle is whatever the engine gave.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.serving.prefixes import BLOCK_TOKENS
+
+
+class Diverged(Exception):
+    """A sequence that began again became another."""
+
+
+@dataclass(slots=True)
+class Sequence:
+    """One answer in the making; `options` are the engine's."""
+
+    prompt_ids: list[int]
+    options: dict[str, Any]
+    handle: Any = None
+    sent: list[int] = field(default_factory=list)
+    # How many of its tokens the engine has brought since it last began.
+    _brought: int = 0
+
+    @property
+    def length(self) -> int:
+        """Its tokens in the engine: the prompt, and what that has brought since it last began."""
+        return len(self.prompt_ids) + self._brought
+
+    @property
+    def reach(self) -> int:
+        """How far it was, wherever it is now: the prompt, and what its reader has."""
+        return len(self.prompt_ids) + len(self.sent)
+
+    def begin(self, handle: Any) -> None:
+        """Notes that the engine has it: for the first time, or again."""
+        self.handle, self._brought = handle, 0
+
+    def take(self, ids: list[int], logprobs: list[float]) -> tuple[list[int], list[float]]:
+        """Takes the next tokens, and returns what of them is new to the reader.
+
+        The log probabilities come back only where `options` asks for them. Raises Diverged for a
+        token that the reader has otherwise.
+        """
+        again = self.sent[self._brought : self._brought + len(ids)]
+        if ids[: len(again)] != again:
+            raise Diverged("the cache was full, and begun again the answer became another")
+        self._brought += len(ids)
+        new = ids[len(again) :]
+        self.sent += new
+        return new, logprobs[len(again) :] if self.options.get("logprobs") else []
+
+
+class Room:
+    """The blocks of the cache, as if sequences shared none: what is shared is on top."""
+
+    def __init__(self, blocks: int) -> None:
+        self._blocks = blocks
+
+    def holds(self, live: Iterable[Sequence]) -> bool:
+        """Whether the step after the next has a place for every token.
+
+        Who leaves now gives its blocks back with the next step only.
+        """
+        return sum(blocks(one.length + 1) for one in live) <= self._blocks
+
+    def admits(self, sequence: Sequence, live: list[Sequence], leaving: int) -> bool:
+        """Whether one more may start beside those that live, and so many blocks of who has left.
+
+        Each of those may grow by a block, so that the new one does not leave at once.
+        """
+        held = sum(blocks(one.length + 1) + 1 for one in live)
+        return held + leaving + blocks(sequence.reach + 1) <= self._blocks
+
+
+def blocks(tokens: int) -> int:
+    """How many blocks of the cache hold so many tokens."""
+    return -(-tokens // BLOCK_TOKENS)
