@@ -62,10 +62,16 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How busy an engine is, by its own count. `cache_usage` goes from 0 to 1."""
+    """How busy an engine is, by its own count. `cache_usage` goes from 0 to 1.
+
+    `waiting` sequences it has taken and not begun; `preemptions` counts those that made way for
+    others and begin again, since the replica's start.
+    """
 
     running: int = 0
     cache_usage: float = 0.0
+    waiting: int = 0
+    preemptions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,6 +70,7 @@ class EngineProcess:
         self._trial = Trial()
         self._busy: set[int] = set()
         self._deaths_in_row = 0
+        self._preempted = 0  # By the workers before this one.
         self._stall_s = load_timeout_s
         self._silent_s = 0.0
         self.ready = False
@@ -213,9 +214,11 @@ class EngineProcess:
         rows: list[tuple[int, list[int], list[float], str]],
         running: int,
         cache_usage: float,
+        waiting: int,
+        preemptions: int,
     ) -> None:
         self._deaths_in_row = 0
-        self.load = Load(running, cache_usage)
+        self.load = Load(running, cache_usage, waiting, self._preempted + preemptions)
         progress = []
         for row in rows:
             sequence_id, token_ids, _, finish = row
@@ -244,7 +247,8 @@ class EngineProcess:
         lost = len(self._busy)
         self._busy.clear()
         self._trial.clear()
-        self.load = Load()
+        self._preempted = self.load.preemptions
+        self.load = Load(preemptions=self._preempted)
         self._deaths_in_row += 1
         self.restarts += 1
         log.error("engine died", how=how, lost=lost, in_row=self._deaths_in_row)

@@ -172,7 +172,7 @@ def _to_version(report: Report) -> pb.VersionReport:
         phase=PHASES[report.phase],
         detail=report.detail[:DETAIL_CHARS_MAX],
         running=loaded.engine.load.running if loaded else 0,
-        waiting=loaded.admission.waiting if loaded else 0,
+        waiting=loaded.waiting if loaded else 0,
         counts=_to_counts(counts_of(key.model, key.version)),
     )
 

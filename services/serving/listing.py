@@ -52,7 +52,7 @@ def to_loaded_model(report: Report) -> pb.LoadedModel:
         state=PHASES[report.phase],
         context_tokens_max=loaded.model.context_tokens_max if loaded else 0,
         running=load.running,
-        waiting=loaded.admission.waiting if loaded else 0,
+        waiting=loaded.waiting if loaded else 0,
         cache_usage=load.cache_usage,
         engine_restarts=loaded.engine.restarts if loaded else 0,
         digest=version.key.digest,

@@ -35,7 +35,7 @@ class Loaded:
         self.admission = Admission(limits)
         self.metrics = model_metrics(*version.key[:2])
         self.metrics.follow(
-            lambda: self.engine.load, lambda: self.admission.waiting, lambda: self.engine.restarts
+            lambda: self.engine.load, lambda: self.waiting, lambda: self.engine.restarts
         )
         self.generations = Generations(
             model, prompts, engine, self.admission, self.metrics, time.monotonic
@@ -63,6 +63,11 @@ class Loaded:
         if self.engine.failed:
             return Phase.BROKEN
         return Phase.READY if self.engine.ready else Phase.LOADING
+
+    @property
+    def waiting(self) -> int:
+        """How many sequences have not begun, in the queue and in the engine."""
+        return self.admission.waiting + self.engine.load.waiting
 
     @property
     def spare(self) -> bool:

@@ -40,6 +40,11 @@ CANCELS = Counter("parley_request_cancelled_total", "Answers whose caller left."
 RUNNING = Gauge("parley_num_requests_running", "Sequences in the engine.", LABELS)
 WAITING = Gauge("parley_num_requests_waiting", "Sequences that wait for the engine.", LABELS)
 CACHE = Gauge("parley_kv_cache_usage_ratio", "Share of the key-value cache in use.", LABELS)
+PREEMPTIONS = Gauge(
+    "parley_num_preemptions",
+    "Sequences that made way for others in a full cache and begin again, since the start.",
+    LABELS,
+)
 RESTARTS = Gauge("parley_engine_restarts", "Engine processes started again.", LABELS)
 MIRRORED = Counter(
     "parley_mirrored_requests_total",
@@ -121,11 +126,12 @@ class ModelMetrics:
         RUNNING.labels(*labels).set_function(lambda: load().running)
         CACHE.labels(*labels).set_function(lambda: load().cache_usage)
         WAITING.labels(*labels).set_function(waiting)
+        PREEMPTIONS.labels(*labels).set_function(lambda: load().preemptions)
         RESTARTS.labels(*labels).set_function(restarts)
 
     def forget(self) -> None:
         """Shows the gauges no longer, since there is nothing behind them."""
-        for gauge in (RUNNING, CACHE, WAITING, RESTARTS):
+        for gauge in (RUNNING, CACHE, WAITING, PREEMPTIONS, RESTARTS):
             gauge.remove(self.model, self.version)
 
 

@@ -9,7 +9,8 @@ CONFIG-JSON`.
 
 Lines of JSON in: ["add", id, prompt_ids, options] | ["cancel", id]
             out: ["ready", longest_step_s]
-               | ["step", [[id, token_ids, logprobs, finish], ...], running, cache_usage]
+               | ["step", [[id, token_ids, logprobs, finish], ...], running, cache_usage, waiting,
+                  preemptions]
                | ["refused", id, words] | ["broken", words]
 """
 
@@ -104,6 +105,7 @@ class Worker:
         self._waiting: dict[int, Sequence] = {}
         self._leaving: set[int] = set()
         self._left_blocks = 0
+        self._preemptions = 0
 
     def run(self) -> None:
         """Works until the parent is gone."""
@@ -119,7 +121,11 @@ class Worker:
             rows = self._collect()
             found = outbox.step(rows, time.monotonic(), len(self._live))
             if found is not None:
-                self._pipe.send("step", found, len(self._live), self._cache_usage())
+                self._tell(found)
+
+    def _tell(self, rows: list[Row]) -> None:
+        counts = len(self._live), self._cache_usage(), len(self._waiting), self._preemptions
+        self._pipe.send("step", rows, *counts)
 
     def _take_commands(self) -> None:
         while command := self._pipe.receive(wait=not self._live and not self._cancelled):
@@ -247,6 +253,7 @@ class Worker:
         put_off: dict[int, Sequence] = {}
         while not self._room.holds(self._live.values()):
             youngest = next(one for one in reversed(self._live) if self._may_leave(one))
+            self._preemptions += 1
             put_off = {youngest: self._take_out(youngest)} | put_off
         self._waiting = put_off | self._waiting
         self._admit()

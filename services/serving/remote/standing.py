@@ -73,6 +73,11 @@ class Standing:
         """Ready while its server is."""
         return Phase.READY if self.engine.ready else Phase.LOADING
 
+    @property
+    def waiting(self) -> int:
+        """How many sequences have not been asked for yet."""
+        return self.admission.waiting
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Nothing here is ever unloaded."""

@@ -19,7 +19,7 @@ def echo(commands: TextIO, send: Send) -> None:
     for line in commands:
         kind, number, *_ = json.loads(line)
         if kind == "add":
-            send("step", [[number, [7], [], "length"]], 0, 0.0)
+            send("step", [[number, [7], [], "length"]], 0, 0.0, 0, 0)
 
 
 def exit_at_once(commands: TextIO, send: Send) -> None:
@@ -32,6 +32,14 @@ def die_at_first(commands: TextIO, send: Send) -> None:
     commands.readline()
 
 
+def preempt(commands: TextIO, send: Send) -> None:
+    """Says that sequences wait and began again, and dies of the second one."""
+    send("ready", 0.001)
+    _, number, *_ = json.loads(commands.readline())
+    send("step", [[number, [7], [], ""]], 1, 0.5, 2, 3)
+    commands.readline()
+
+
 def die_at_second_format(commands: TextIO, send: Send) -> None:
     """Takes one format, and dies of the next."""
     send("ready", 0.001)
@@ -41,7 +49,7 @@ def die_at_second_format(commands: TextIO, send: Send) -> None:
         formats += "grammar" in options
         if formats == 2:
             return
-        send("step", [[number, [7], [], ""]], 1, 0.0)
+        send("step", [[number, [7], [], ""]], 1, 0.0, 0, 0)
 
 
 def babble(commands: TextIO, send: Send) -> None:
@@ -63,7 +71,7 @@ def flood(commands: TextIO, send: Send) -> None:
     send("ready", 0.001)
     _, number, *_ = json.loads(commands.readline())
     for token in range(20_000):
-        send("step", [[number, [token], [], "length" if token == 19_999 else ""]], 1, 0.5)
+        send("step", [[number, [token], [], "length" if token == 19_999 else ""]], 1, 0.5, 0, 0)
     commands.readline()
 
 

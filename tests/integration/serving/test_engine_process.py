@@ -77,6 +77,19 @@ async def test_tokens_come_to_the_listener():
         assert told.engine.load == Load(0, 0.0)
 
 
+async def test_what_began_again_is_counted_through_a_death():
+    """The count is the replica's; how busy the engine was is not."""
+    async with engine("preempt") as told:
+        for deaths in (0, 1):
+            await told.until(lambda told, ready=deaths + 1: told.ready == ready)
+            assert told.engine.load == Load(preemptions=3 * deaths)
+            told.engine.submit(sequence(2 * deaths + 1))
+            await told.until(lambda told, rows=deaths + 1: len(told.progress) == rows)
+            assert told.engine.load == Load(1, 0.5, waiting=2, preemptions=3 * deaths + 3)
+            told.engine.submit(sequence(2 * deaths + 2))
+            await told.until(lambda told, dead=deaths + 1: len(told.deaths) == dead)
+
+
 @pytest.mark.slow
 async def test_an_engine_that_keeps_dying_is_given_up_on():
     """Some deaths in a row make it failed, and each is told; the last says that it is final."""

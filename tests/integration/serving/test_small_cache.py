@@ -20,12 +20,18 @@ PROMPTS = [[310 + 7 * row + column for column in range(40)] for row in range(8)]
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "prefix caching"])
-async def small(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+def caching(request: pytest.FixtureRequest) -> bool:
+    """Whether the engine keeps what was computed of prompts."""
+    return request.param
+
+
+@pytest.fixture
+async def small(settings: Settings, caching: bool) -> AsyncIterator[Bench]:
     """A replica whose engine has a small cache."""
     source = FolderSource(settings.model_dir, "tiny")
     model = source.model
     engine = EngineProcess(
-        {**CONFIG, "model_dir": str(model.engine_folder), "prefix_caching": request.param},
+        {**CONFIG, "model_dir": str(model.engine_folder), "prefix_caching": caching},
         stall_s_min=4,
         load_timeout_s=60,
         worker=command(BLOCKS),
@@ -37,7 +43,7 @@ async def small(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
     await bench.replica.close()
 
 
-async def test_answers_that_do_not_fit_together_come_out_as_alone(small: Bench):
+async def test_answers_that_do_not_fit_together_come_out_as_alone(small: Bench, caching: bool):
     """Eight answers of 140 tokens need twice the cache: some are put off, none is changed."""
     alone = [await small.ask(prompt_ids=prompt, tokens_max=100) for prompt in PROMPTS]
     together = await asyncio.gather(
@@ -45,6 +51,8 @@ async def test_answers_that_do_not_fit_together_come_out_as_alone(small: Bench):
     )
     assert len(PROMPTS) * 140 > 2 * BLOCKS * BLOCK_TOKENS
     assert [one.token_ids for one in together] == [one.token_ids for one in alone]
+    # Without prefix caching the engine does it, and tells nobody.
+    assert bool(small.replica.engine.load.preemptions) is caching
 
 
 async def test_a_prompt_that_never_fits_is_refused_alone(small: Bench):
