@@ -3,7 +3,7 @@
 import pytest
 
 from services.serving.prefixes import BLOCK_TOKENS
-from services.serving.sequences import Diverged, Room, Sequence, blocks
+from services.serving.sequences import GROWTH_BLOCKS, Diverged, Room, Sequence, blocks
 
 HANDLE = object()
 
@@ -76,9 +76,10 @@ def test_a_sequence_alone_fills_the_whole_cache():
 def test_one_starts_where_it_and_those_beside_it_can_grow():
     """Who has left keeps its blocks until the next step."""
     live, new = [begun(40, tokens=1)], Sequence([5] * 40, {})
-    assert Room(5).admits(new, live, leaving=0)
-    assert not Room(4).admits(new, live, leaving=0)
-    assert not Room(5).admits(new, live, leaving=1)
+    least = 2 + GROWTH_BLOCKS + 2
+    assert Room(least).admits(new, live, leaving=0)
+    assert not Room(least - 1).admits(new, live, leaving=0)
+    assert not Room(least).admits(new, live, leaving=1)
 
 
 def test_one_that_begins_again_waits_for_room_for_all_that_it_had():
