@@ -2,8 +2,8 @@
 
 Plays mixtures of answers through the worker's own rule for room (`services/serving/sequences.py`),
 without an engine: each step brings each sequence a token. Prints, for growths of 0 to 8 blocks, the
-steps it took, how many sequences made way, and tokens sampled for one that a reader got. Run it with
-`python -m bench.preemption`.
+steps it took, how many sequences made way, and tokens sampled for one that a reader got. Run it
+with `python -m bench.preemption`.
 """
 
 import random

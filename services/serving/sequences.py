@@ -15,8 +15,8 @@ from typing import Any
 
 from services.serving.prefixes import BLOCK_TOKENS
 
-# How many blocks each answer may grow by before one has to make way. In six mixtures, 3 took up to 7 %
-# more steps, and with 1 up to three times as many made way (`python -m bench.preemption`).
+# How many blocks each answer may grow by before one has to make way. In six mixtures, 3 took up to
+# 7 % more steps, and with 1 up to three times as many made way (`python -m bench.preemption`).
 GROWTH_BLOCKS = 2
 
 
