@@ -135,6 +135,7 @@ _CODES = {
     "MODEL_LOADING": "service_unavailable",
     "DRAINING": "service_unavailable",
     "ENGINE_DIED": "server_is_overloaded",
+    "CACHE_FULL": "server_is_overloaded",
 }
 # Parameters that a reason blames; `None` stands for the prompt, whatever its name is there.
 _PARAMS: dict[str, str | None] = {

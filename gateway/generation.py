@@ -29,7 +29,9 @@ BACKOFF_S_MAX = 1.0
 # Waits before the first migration of a request, the second and the third; there is no fourth.
 MIGRATION_WAITS_S = (0.0, 0.25, 1.0)
 # Reasons that the metrics tell apart; a replica's words for others are no label.
-_REASONS = frozenset({"ENGINE_DIED", "MODEL_UNLOADED", "REPLICA_SILENT", "UNAVAILABLE"})
+_REASONS = frozenset(
+    {"CACHE_FULL", "ENGINE_DIED", "MODEL_UNLOADED", "REPLICA_SILENT", "UNAVAILABLE"}
+)
 
 
 @dataclass(frozen=True, slots=True)

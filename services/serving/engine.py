@@ -38,7 +38,10 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class SequenceRequest:
-    """One sequence to sample. `id` is unique in the replica's life; `tokens_max` is at least 1."""
+    """One sequence to sample. `id` is unique in the replica's life; `tokens_max` is at least 1.
+
+    With `repeatable`, the same must come of its seed each time.
+    """
 
     id: int
     prompt_ids: Sequence[int]
@@ -47,6 +50,22 @@ class SequenceRequest:
     end_ids: Sequence[int] = ()
     format: Format | None = None
     logprobs: bool = False
+    repeatable: bool = False
+
+    @property
+    def made_again(self) -> bool:
+        """Whether it can be gone on with only by making it again from its first token.
+
+        A grammar and counts of tokens begin with the answer, and a seed's numbers are drawn in
+        order.
+        """
+        sampling = self.sampling
+        return bool(
+            self.format is not None
+            or sampling.presence_penalty
+            or sampling.frequency_penalty
+            or (self.repeatable and sampling.temperature > 0)
+        )
 
 
 @dataclass(slots=True)
@@ -123,11 +142,12 @@ class Engine(Protocol):
 class Listener:
     """Who hears of an engine. All are called on the event loop and must not block.
 
-    `on_ready` comes after each start, `on_death` when the engine is gone, and `on_refused` names a
-    sequence that the engine would not take.
+    `on_ready` comes after each start, `on_death` when the engine is gone. `on_refused` names a
+    sequence that the engine would not take, `on_lost` one that it cannot go on with.
     """
 
     on_progress: Callable[[list[Progress]], None]
     on_ready: Callable[[], None]
     on_death: Callable[[Death], None]
     on_refused: Callable[[int], None]
+    on_lost: Callable[[int], None]

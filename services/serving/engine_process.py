@@ -122,7 +122,8 @@ class EngineProcess:
         self._busy.add(sequence_id)
 
     def _add(self, sequence: SequenceRequest) -> None:
-        self._send("add", sequence.id, list(sequence.prompt_ids), _options(sequence))
+        prompt_ids, options = list(sequence.prompt_ids), _options(sequence)
+        self._send("add", sequence.id, prompt_ids, options, sequence.made_again)
 
     def _send(self, *command: Any) -> None:
         # A dead worker closes its pipe before its death is heard of, which tells of all it had.
@@ -190,6 +191,8 @@ class EngineProcess:
                         self._on_ready(*rest)
                     case "refused":
                         self._on_refused(*rest)
+                    case "lost":
+                        self._on_lost(*rest)
                     case "broken":
                         log.error("engine broke", words=rest[0])
                         return "broken"
@@ -236,6 +239,12 @@ class EngineProcess:
         if sequence_id in self._busy:
             self._busy.discard(sequence_id)
             self._listener.on_refused(sequence_id)  # type: ignore[union-attr]
+
+    def _on_lost(self, sequence_id: int, words: str) -> None:
+        log.error("engine lost a sequence", sequence=sequence_id, words=words)
+        if sequence_id in self._busy:
+            self._busy.discard(sequence_id)
+            self._listener.on_lost(sequence_id)  # type: ignore[union-attr]
 
     def _settle(self, sequence_id: int, *, proven: bool) -> None:
         for sequence in self._trial.settle(sequence_id, proven=proven):

@@ -81,7 +81,7 @@ class Generations:
             self._on_death(death)
             on_change()
 
-        return Listener(self._on_progress, on_ready, on_death, self._on_refused)
+        return Listener(self._on_progress, on_ready, on_death, self._on_refused, self._on_lost)
 
     async def generate(self, ask: Ask) -> AsyncIterator[Event]:
         """Yields Started, then Deltas, then one Finished for each choice.
@@ -172,6 +172,7 @@ class Generations:
             end_ids=() if ask.ignore_end else self._model.end_ids,
             format=ask.format,
             logprobs=ask.logprobs,
+            repeatable=ask.seed is not None,
         )
         choice = _Choice(
             index,
@@ -299,6 +300,12 @@ class Generations:
             self._metrics.failed()
             self._lose(choice, error)
 
+    def _on_lost(self, sequence_id: int) -> None:
+        choice = self._live.get(sequence_id)
+        if choice is not None:
+            self._metrics.failed()
+            self._lose(choice, _cache_full())
+
     def _lose(self, choice: _Choice, error: ParleyError) -> None:
         del self._live[choice.sequence.id]
         choice.mailbox.fail(error)
@@ -314,6 +321,14 @@ def _engine_died() -> Unavailable:
     return Unavailable(
         "The engine ended in mid-answer and is starting again. Ask again.",
         reason="ENGINE_DIED",
+        retry_after_s=1,
+    )
+
+
+def _cache_full() -> Unavailable:
+    return Unavailable(
+        "The engine's cache was full, and this answer could not be gone on with. Ask again.",
+        reason="CACHE_FULL",
         retry_after_s=1,
     )
 

@@ -7,11 +7,11 @@ cancelling during one is not safe. The process ends with its parent, however tha
 Knows nothing of text, templates or gRPC. Run as `python -m services.serving.openvino_worker FD
 CONFIG-JSON`.
 
-Lines of JSON in: ["add", id, prompt_ids, options] | ["cancel", id]
+Lines of JSON in: ["add", id, prompt_ids, options, made_again] | ["cancel", id]
             out: ["ready", longest_step_s]
                | ["step", [[id, token_ids, logprobs, finish], ...], running, cache_usage, waiting,
                   preemptions]
-               | ["refused", id, words] | ["broken", words]
+               | ["refused", id, words] | ["lost", id, words] | ["broken", words]
 """
 
 import ctypes
@@ -135,7 +135,9 @@ class Worker:
             else:
                 self._cancel(*rest)
 
-    def _add(self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any]) -> None:
+    def _add(
+        self, sequence_id: int, prompt_ids: list[int], options: dict[str, Any], made_again: bool
+    ) -> None:
         # A sequence that outgrows the cache would take the whole batch with it.
         cache_tokens = self._cache_blocks * BLOCK_TOKENS
         room = cache_tokens - len(prompt_ids)
@@ -144,7 +146,7 @@ class Worker:
             self._pipe.send("refused", sequence_id, words)
             return
         options["max_new_tokens"] = min(options["max_new_tokens"], room)
-        self._waiting[sequence_id] = Sequence(prompt_ids, options)
+        self._waiting[sequence_id] = Sequence(prompt_ids, options, made_again)
         self._admit()
 
     def _admit(self) -> None:
@@ -237,7 +239,7 @@ class Worker:
         try:
             ids, logprobs = sequence.take(output.generated_ids, output.generated_log_probs)
         except Diverged as error:
-            self._pipe.send("refused", sequence_id, str(error))
+            self._pipe.send("lost", sequence_id, str(error))
             self._leaving.add(sequence_id)
             return []
         return [(sequence_id, ids, logprobs, finish)] if ids or finish else []
@@ -255,6 +257,7 @@ class Worker:
             youngest = next(one for one in reversed(self._live) if self._may_leave(one))
             self._preemptions += 1
             put_off = {youngest: self._take_out(youngest)} | put_off
+            put_off[youngest].make_way()
         self._waiting = put_off | self._waiting
         self._admit()
 

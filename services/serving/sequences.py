@@ -2,9 +2,9 @@
 
 The engine puts off by itself what its cache does not hold, but not together with prefix caching
 (see the traps in ARCHITECTURE.md). So with that, the worker never lets it come so far: who is to
-start waits for room, and when answers grow out of the cache, the youngest leaves and begins again.
-Begun again it is the same sequence from its first token, since its seed, format and penalties count
-from there; its reader gets what is new.
+start waits for room, and when answers grow out of the cache, the youngest leaves and begins again:
+behind what its reader has, or from its first token where a seed, a format or penalties count from
+there, and then its reader gets what is new.
 
 Pure: knows no engine. A handle is whatever the engine gave.
 """
@@ -18,6 +18,7 @@ from services.serving.prefixes import BLOCK_TOKENS
 # How many blocks each answer may grow by before one has to make way. In six mixtures, 3 took up to
 # 7 % more steps, and with 1 up to three times as many made way (`python -m bench.preemption`).
 GROWTH_BLOCKS = 2
+SEEDS = 1 << 63
 
 
 class Diverged(Exception):
@@ -26,11 +27,14 @@ class Diverged(Exception):
 
 @dataclass(slots=True)
 class Sequence:
-    """One answer in the making; `options` are the engine's."""
+    """One answer in the making; `options` are the engine's, and `made_again` is that of its
+    request."""
 
     prompt_ids: list[int]
     options: dict[str, Any]
+    made_again: bool = False
     handle: Any = None
+    # What the reader has of the answer to `prompt_ids`.
     sent: list[int] = field(default_factory=list)
     # How many of its tokens the engine has brought since it last began.
     _brought: int = 0
@@ -48,6 +52,17 @@ class Sequence:
     def begin(self, handle: Any) -> None:
         """Notes that the engine has it: for the first time, or again."""
         self.handle, self._brought = handle, 0
+
+    def make_way(self) -> None:
+        """Notes that it is out of the engine and begins again later."""
+        if self.made_again:
+            return
+        self.prompt_ids = self.prompt_ids + self.sent
+        self.options["max_new_tokens"] -= len(self.sent)
+        if "rng_seed" in self.options:
+            # The numbers drawn before are not drawn again.
+            self.options["rng_seed"] = (self.options["rng_seed"] + len(self.sent)) % SEEDS
+        self.sent = []
 
     def take(self, ids: list[int], logprobs: list[float]) -> tuple[list[int], list[float]]:
         """Takes the next tokens, and returns what of them is new to the reader.

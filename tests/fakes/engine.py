@@ -99,6 +99,11 @@ class FakeEngine:
         del self._active[sequence_id]
         self._listener.on_refused(sequence_id)
 
+    def lose(self, sequence_id: int) -> None:
+        """Cannot go on with a sequence."""
+        del self._active[sequence_id]
+        self._listener.on_lost(sequence_id)
+
     def _sample(self, sequence: _Sequence) -> Progress | None:
         request = sequence.request
         token_id = next(sequence.ids, None)

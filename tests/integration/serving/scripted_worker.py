@@ -45,7 +45,7 @@ def die_at_second_format(commands: TextIO, send: Send) -> None:
     send("ready", 0.001)
     formats = 0
     for line in commands:
-        _, number, _, options = json.loads(line)
+        _, number, _, options, _ = json.loads(line)
         formats += "grammar" in options
         if formats == 2:
             return
@@ -80,6 +80,15 @@ def refuse(commands: TextIO, send: Send) -> None:
     send("ready", 0.001)
     for line in commands:
         send("refused", json.loads(line)[1], "no")
+
+
+def lose(commands: TextIO, send: Send) -> None:
+    """Begins each sequence, and cannot go on with it."""
+    send("ready", 0.001)
+    for line in commands:
+        number = json.loads(line)[1]
+        send("step", [[number, [7], [], ""]], 1, 0.0, 0, 0)
+        send("lost", number, "no")
 
 
 def main() -> None:

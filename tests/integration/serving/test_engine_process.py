@@ -37,6 +37,7 @@ class Told:
     progress: list[Progress] = field(default_factory=list)
     deaths: list[Death] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
 
     async def until(self, holds: Callable[["Told"], object]) -> None:
         """Waits for something to be true."""
@@ -55,7 +56,8 @@ async def engine(do: str, **changes: object) -> AsyncIterator[Told]:
     def on_ready() -> None:
         told.ready += 1
 
-    process.start(Listener(told.progress.extend, on_ready, told.deaths.append, told.refused.append))
+    lists = told.deaths, told.refused, told.lost
+    process.start(Listener(told.progress.extend, on_ready, *(each.append for each in lists)))
     try:
         yield told
     finally:
@@ -210,6 +212,17 @@ async def test_a_refused_sequence_is_named():
         assert not told.deaths
 
 
+async def test_a_sequence_that_cannot_be_gone_on_with_is_named():
+    """After what came of it, and nothing else happens."""
+    async with engine("lose") as told:
+        await told.until(lambda told: told.ready)
+        told.engine.submit(sequence(5))
+        await told.until(lambda told: told.lost)
+        assert told.lost == [5]
+        assert [row.id for row in told.progress] == [5]
+        assert not told.deaths
+
+
 async def test_what_was_cancelled_is_never_heard_of():
     """Not even if its token was on the way."""
     async with engine("echo") as told:
@@ -232,7 +245,7 @@ async def test_a_listener_that_fails_does_not_leave_the_replica_without_an_engin
         raise ZeroDivisionError
 
     process.start(
-        Listener(fail, lambda: heard.append("ready"), lambda _: heard.append("death"), fail)
+        Listener(fail, lambda: heard.append("ready"), lambda _: heard.append("death"), fail, fail)
     )
     try:
         async with asyncio.timeout(WAIT_S):

@@ -7,6 +7,7 @@ import pytest
 
 from services.rpc.errors import Internal
 from services.serving.admission import Limits
+from services.serving.engine import Sampling
 from services.serving.engine_process import EngineProcess
 from services.serving.loaded import Loaded
 from services.serving.prompts import read_prompts
@@ -43,12 +44,22 @@ async def small(settings: Settings, caching: bool) -> AsyncIterator[Bench]:
     await bench.replica.close()
 
 
-async def test_answers_that_do_not_fit_together_come_out_as_alone(small: Bench, caching: bool):
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        {"sampling": Sampling(temperature=0)},
+        {"sampling": Sampling(temperature=0, presence_penalty=1, frequency_penalty=0.5)},
+        {"sampling": Sampling(), "seed": 7},
+    ],
+    ids=["greedy", "penalties", "seed"],
+)
+async def test_answers_that_do_not_fit_together_come_out_as_alone(
+    small: Bench, caching: bool, wishes: dict[str, object]
+):
     """Eight answers of 140 tokens need twice the cache: some are put off, none is changed."""
-    alone = [await small.ask(prompt_ids=prompt, tokens_max=100) for prompt in PROMPTS]
-    together = await asyncio.gather(
-        *(small.ask(prompt_ids=prompt, tokens_max=100) for prompt in PROMPTS)
-    )
+    asked = [{"prompt_ids": prompt, "tokens_max": 100, **wishes} for prompt in PROMPTS]
+    alone = [await small.ask(**one) for one in asked]
+    together = await asyncio.gather(*(small.ask(**one) for one in asked))
     assert len(PROMPTS) * 140 > 2 * BLOCKS * BLOCK_TOKENS
     assert [one.token_ids for one in together] == [one.token_ids for one in alone]
     # Without prefix caching the engine does it, and tells nobody.

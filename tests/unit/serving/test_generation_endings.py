@@ -192,6 +192,24 @@ async def test_a_sequence_that_the_engine_refuses_fails_alone(bench):
     assert bench.held == NOTHING
 
 
+async def test_a_sequence_that_cannot_be_gone_on_with_may_be_elsewhere(bench):
+    """UNAVAILABLE behind its first tokens, so that another replica goes on; the other request does
+    too."""
+    bench.script("abc", "ok")
+    lost, fine = bench.ask(), bench.ask()
+    await take(lost)
+    await take(fine)
+    bench.engine.step()
+    assert texts_of(await take(lost)) == "a"
+    bench.engine.lose(bench.engine.submitted[0].id)
+    with pytest.raises(Unavailable) as loss:
+        await take(lost)
+    assert loss.value.reason == "CACHE_FULL"
+    bench.engine.step(2)
+    assert texts_of(await rest(fine)) == "ok"
+    assert bench.held == NOTHING
+
+
 async def test_times_count_from_admission(bench):
     """Waiting, the first token and the whole, by the clock that was given."""
     busy = bench.ask(choices=2, tokens_max=3)

@@ -1,7 +1,8 @@
-"""What a sequence that begins again tells its reader, and whom the cache has room for."""
+"""How a sequence begins again, what its reader hears of that, and whom the cache has room for."""
 
 import pytest
 
+from services.serving.engine import Format, Sampling, SequenceRequest
 from services.serving.prefixes import BLOCK_TOKENS
 from services.serving.sequences import GROWTH_BLOCKS, Diverged, Room, Sequence, blocks
 
@@ -18,9 +19,10 @@ def begun(prompt_tokens: int, tokens: int = 0) -> Sequence:
 
 def test_a_reader_gets_each_token_once():
     """Begun again, what it has is left out, and in the midst of a message the rest is new."""
-    sequence = Sequence([1, 2], {"logprobs": 1})
+    sequence = Sequence([1, 2], {"logprobs": 1}, made_again=True)
     sequence.begin(HANDLE)
     assert sequence.take([10, 11, 12], [-1.0, -2.0, -3.0]) == ([10, 11, 12], [-1.0, -2.0, -3.0])
+    sequence.make_way()
     sequence.begin(HANDLE)
     assert sequence.take([10, 11], [-1.0, -2.0]) == ([], [])
     assert sequence.take([12, 13], [-3.0, -4.0]) == ([13], [-4.0])
@@ -36,20 +38,63 @@ def test_log_probabilities_come_to_those_who_asked():
 
 def test_another_answer_is_not_told_as_the_rest_of_the_first():
     """Whoever has read a beginning gets no end of something else."""
-    sequence = Sequence([1], {})
+    sequence = Sequence([1], {}, made_again=True)
     sequence.begin(HANDLE)
     sequence.take([10, 11], [])
+    sequence.make_way()
     sequence.begin(HANDLE)
     with pytest.raises(Diverged):
         sequence.take([10, 12], [])
 
 
-def test_how_far_it_was_outlives_a_new_beginning():
-    """So that it starts only where it gets further than before."""
-    sequence = begun(3, tokens=4)
-    assert (sequence.length, sequence.reach) == (7, 7)
+def test_one_that_may_goes_on_behind_what_its_reader_has():
+    """Of the engine's options only what is left changes, and the numbers that are drawn."""
+    sequence = Sequence([1, 2], {"max_new_tokens": 9, "rng_seed": 5, "temperature": 0.5})
     sequence.begin(HANDLE)
-    assert (sequence.length, sequence.reach) == (3, 7)
+    sequence.take([10, 11], [])
+    sequence.make_way()
+    assert sequence.prompt_ids == [1, 2, 10, 11]
+    assert sequence.options == {"max_new_tokens": 7, "rng_seed": 7, "temperature": 0.5}
+    sequence.begin(HANDLE)
+    assert sequence.take([12], []) == ([12], [])
+
+
+def test_one_that_begins_at_its_first_token_has_what_it_had():
+    """Its seed's numbers come again, and as many tokens."""
+    sequence = Sequence([1, 2], {"max_new_tokens": 9, "rng_seed": 5}, made_again=True)
+    sequence.begin(HANDLE)
+    sequence.take([10, 11], [])
+    sequence.make_way()
+    assert sequence.prompt_ids == [1, 2]
+    assert sequence.options == {"max_new_tokens": 9, "rng_seed": 5}
+
+
+@pytest.mark.parametrize(
+    ("made_again", "asked"),
+    [
+        (False, {"sampling": Sampling(temperature=0), "repeatable": True}),
+        (False, {"sampling": Sampling(repetition_penalty=1.2)}),
+        (True, {"sampling": Sampling(), "repeatable": True}),
+        (True, {"sampling": Sampling(temperature=0, presence_penalty=1)}),
+        (True, {"sampling": Sampling(temperature=0, frequency_penalty=1)}),
+        (True, {"sampling": Sampling(temperature=0), "format": Format("root ::= a")}),
+    ],
+)
+def test_who_begins_at_the_first_token(made_again: bool, asked: dict[str, object]):
+    """What counts from there: a seed that was asked for, penalties, a format."""
+    assert SequenceRequest(1, [5], 4, **asked).made_again is made_again
+
+
+@pytest.mark.parametrize("made_again", [False, True])
+def test_how_far_it_was_outlives_a_new_beginning(made_again: bool):
+    """So that it starts only where it gets further than before."""
+    sequence = Sequence([5] * 3, {"max_new_tokens": 9}, made_again)
+    sequence.begin(HANDLE)
+    sequence.take([7] * 4, [])
+    assert (sequence.length, sequence.reach) == (7, 7)
+    sequence.make_way()
+    sequence.begin(HANDLE)
+    assert (sequence.length, sequence.reach) == (3 if made_again else 7, 7)
 
 
 @pytest.mark.parametrize(("tokens", "count"), [(1, 1), (31, 1), (32, 1), (33, 2), (64, 2), (65, 3)])
