@@ -93,6 +93,7 @@ class FakeAirflow:
     # DAGs that were not read yet.
     missing: set[str] = field(default_factory=set)
     triggers: list[str] = field(default_factory=list)
+    clears: list[str] = field(default_factory=list)
     # How often somebody looked for what runs, and the runs that begin just behind the next look.
     looks: int = 0
     late: list[FakeRun] = field(default_factory=list)
@@ -175,6 +176,7 @@ class FakeAirflow:
         for name in body["task_ids"]:
             run.tasks[name]["state"] = None
         run.state = "queued"
+        self.clears.append(run.id)
         return JSONResponse({"task_instances": [], "total_entries": 0})
 
     async def _list_runs(self, request: Request) -> Response:
