@@ -1,9 +1,9 @@
 """How much room an answer should have to grow before another one starts: what it costs, in steps.
 
 Plays mixtures of answers through the worker's own rule for room (`services/serving/sequences.py`),
-without an engine: each step brings each sequence a token. Prints, for growths of 0 to 8 blocks, the
-steps it took, how many sequences made way, and tokens sampled for one that a reader got. Run it
-with `python -m bench.preemption`.
+without an engine: each step brings each sequence a token, and who made way begins at its first
+one again. Prints, for growths of 0 to 8 blocks, the steps it took, how many sequences made way, and
+tokens sampled for one that a reader got. Run it with `python -m bench.preemption`.
 """
 
 import random
@@ -32,6 +32,7 @@ class Mixture:
             Sequence(
                 [0] * chance.randint(*self.prompt_tokens),
                 {"max_new_tokens": chance.randint(*self.answer_tokens)},
+                made_again=True,
             )
             for _ in range(self.answers)
         ]
@@ -64,6 +65,7 @@ def play(mixture: Mixture, growth: int) -> tuple[int, int, float]:
         live = [one for one in live if not _is_over(one)]
         while not room.holds(live):
             waiting.insert(0, live.pop())
+            waiting[0].make_way()
             made_way += 1
     return steps, made_way, sampled / wanted
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
+SEED_BITS = 63
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -22,6 +24,11 @@ class Sampling:
     frequency_penalty: float = 0.0
     repetition_penalty: float = 1.0
     seed: int = 0
+
+
+def seed_behind(seed: int, count: int) -> int:
+    """The seed of a choice, or of an answer's rest, so far behind the first."""
+    return (seed + count) % (1 << SEED_BITS)
 
 
 CHOSEN_BY = tuple(one.name for one in fields(Sampling) if one.name != "seed")

@@ -70,7 +70,6 @@ class EngineProcess:
         self._trial = Trial()
         self._busy: set[int] = set()
         self._deaths_in_row = 0
-        self._preempted = 0  # By the workers before this one.
         self._stall_s = load_timeout_s
         self._silent_s = 0.0
         self.ready = False
@@ -189,10 +188,8 @@ class EngineProcess:
                         self._on_step(*rest)
                     case "ready":
                         self._on_ready(*rest)
-                    case "refused":
-                        self._on_refused(*rest)
-                    case "lost":
-                        self._on_lost(*rest)
+                    case "refused" | "lost":
+                        self._on_failed(kind, *rest)
                     case "broken":
                         log.error("engine broke", words=rest[0])
                         return "broken"
@@ -221,7 +218,7 @@ class EngineProcess:
         preemptions: int,
     ) -> None:
         self._deaths_in_row = 0
-        self.load = Load(running, cache_usage, waiting, self._preempted + preemptions)
+        self.load = Load(running, cache_usage, waiting, self.load.preemptions + preemptions)
         progress = []
         for row in rows:
             sequence_id, token_ids, _, finish = row
@@ -233,18 +230,14 @@ class EngineProcess:
                     self._busy.discard(sequence_id)
         self._listener.on_progress(progress)  # type: ignore[union-attr]
 
-    def _on_refused(self, sequence_id: int, words: str) -> None:
-        log.error("engine refused a sequence", sequence=sequence_id, words=words)
+    def _on_failed(self, how: str, sequence_id: int, words: str) -> None:
+        log.error(f"engine {how} a sequence", sequence=sequence_id, words=words)
         self._settle(sequence_id, proven=False)
         if sequence_id in self._busy:
             self._busy.discard(sequence_id)
-            self._listener.on_refused(sequence_id)  # type: ignore[union-attr]
-
-    def _on_lost(self, sequence_id: int, words: str) -> None:
-        log.error("engine lost a sequence", sequence=sequence_id, words=words)
-        if sequence_id in self._busy:
-            self._busy.discard(sequence_id)
-            self._listener.on_lost(sequence_id)  # type: ignore[union-attr]
+            listener: Listener = self._listener  # type: ignore[assignment]
+            tell = listener.on_lost if how == "lost" else listener.on_refused
+            tell(sequence_id)
 
     def _settle(self, sequence_id: int, *, proven: bool) -> None:
         for sequence in self._trial.settle(sequence_id, proven=proven):
@@ -256,8 +249,7 @@ class EngineProcess:
         lost = len(self._busy)
         self._busy.clear()
         self._trial.clear()
-        self._preempted = self.load.preemptions
-        self.load = Load(preemptions=self._preempted)
+        self.load = Load(preemptions=self.load.preemptions)
         self._deaths_in_row += 1
         self.restarts += 1
         log.error("engine died", how=how, lost=lost, in_row=self._deaths_in_row)

@@ -13,14 +13,21 @@ from services.rpc.errors import Internal, InvalidArgument, ParleyError, Unavaila
 from services.serving.admission import Admission, Ticket
 from services.serving.ask import Ask, Delta, Event, Finished, Started, check
 from services.serving.detokenizer import Detokenizer, StopScanner
-from services.serving.engine import Death, Engine, Listener, Progress, SequenceRequest
+from services.serving.engine import (
+    SEED_BITS,
+    Death,
+    Engine,
+    Listener,
+    Progress,
+    SequenceRequest,
+    seed_behind,
+)
 from services.serving.formats import unusable
 from services.serving.mailbox import Mailbox
 from services.serving.metrics import ModelMetrics
 from services.serving.model import Model
 from services.serving.prompts import Prompts
 
-SEED_BITS = 63
 # Formats that broke an engine are refused from then on. Only their hashes are kept.
 BAD_FORMATS_MAX = 10_000
 
@@ -81,7 +88,13 @@ class Generations:
             self._on_death(death)
             on_change()
 
-        return Listener(self._on_progress, on_ready, on_death, self._on_refused, self._on_lost)
+        return Listener(
+            self._on_progress,
+            on_ready,
+            on_death,
+            lambda sequence_id: self._fail(sequence_id, _refused()),
+            lambda sequence_id: self._fail(sequence_id, _cache_full()),
+        )
 
     async def generate(self, ask: Ask) -> AsyncIterator[Event]:
         """Yields Started, then Deltas, then one Finished for each choice.
@@ -168,7 +181,7 @@ class Generations:
             id=next(self._ids),
             prompt_ids=[*ask.prompt_ids, *ask.resume_ids],
             tokens_max=tokens_max - len(ask.resume_ids),
-            sampling=replace(ask.sampling, seed=(seed + index) % (1 << SEED_BITS)),
+            sampling=replace(ask.sampling, seed=seed_behind(seed, index)),
             end_ids=() if ask.ignore_end else self._model.end_ids,
             format=ask.format,
             logprobs=ask.logprobs,
@@ -293,18 +306,11 @@ class Generations:
                 self._metrics.failed()
                 self._lose(choice, _engine_died())
 
-    def _on_refused(self, sequence_id: int) -> None:
+    def _fail(self, sequence_id: int, error: ParleyError) -> None:
         choice = self._live.get(sequence_id)
         if choice is not None:
-            error = Internal("The engine would not take this request.", reason="ENGINE_REFUSED")
             self._metrics.failed()
             self._lose(choice, error)
-
-    def _on_lost(self, sequence_id: int) -> None:
-        choice = self._live.get(sequence_id)
-        if choice is not None:
-            self._metrics.failed()
-            self._lose(choice, _cache_full())
 
     def _lose(self, choice: _Choice, error: ParleyError) -> None:
         del self._live[choice.sequence.id]
@@ -323,6 +329,10 @@ def _engine_died() -> Unavailable:
         reason="ENGINE_DIED",
         retry_after_s=1,
     )
+
+
+def _refused() -> Internal:
+    return Internal("The engine would not take this request.", reason="ENGINE_REFUSED")
 
 
 def _cache_full() -> Unavailable:

@@ -10,7 +10,7 @@ CONFIG-JSON`.
 Lines of JSON in: ["add", id, prompt_ids, options, made_again] | ["cancel", id]
             out: ["ready", longest_step_s]
                | ["step", [[id, token_ids, logprobs, finish], ...], running, cache_usage, waiting,
-                  preemptions]
+                  preemptions since the last step]
                | ["refused", id, words] | ["lost", id, words] | ["broken", words]
 """
 
@@ -126,6 +126,7 @@ class Worker:
     def _tell(self, rows: list[Row]) -> None:
         counts = len(self._live), self._cache_usage(), len(self._waiting), self._preemptions
         self._pipe.send("step", rows, *counts)
+        self._preemptions = 0
 
     def _take_commands(self) -> None:
         while command := self._pipe.receive(wait=not self._live and not self._cancelled):
@@ -218,9 +219,9 @@ class Worker:
         for sequence_id, sequence in list(self._live.items()):
             if sequence.handle.can_read():
                 output = self._read(sequence)
-                finish = FINISH[output.finish_reason]
-                brought.append((sequence_id, output.generated_ids, bool(finish)))
-                rows += self._take(sequence_id, sequence, output, finish)
+                ids, finish = output.generated_ids, FINISH[output.finish_reason]
+                brought.append((sequence_id, ids, bool(finish)))
+                rows += self._take(sequence_id, ids, output.generated_log_probs, finish)
         if self._prefixes:
             self._settle(self._prefixes, brought)
         return rows
@@ -232,12 +233,13 @@ class Worker:
         (output,) = outputs.values()
         return output
 
-    def _take(self, sequence_id: int, sequence: Sequence, output: Any, finish: str) -> list[Row]:
+    def _take(
+        self, sequence_id: int, ids: list[int], logprobs: list[float], finish: str
+    ) -> list[Row]:
         """What is new of a sequence: one row, or none."""
-        if finish:
-            del self._live[sequence_id]
+        sequence = self._live.pop(sequence_id) if finish else self._live[sequence_id]
         try:
-            ids, logprobs = sequence.take(output.generated_ids, output.generated_log_probs)
+            ids, logprobs = sequence.take(ids, logprobs)
         except Diverged as error:
             self._pipe.send("lost", sequence_id, str(error))
             self._leaving.add(sequence_id)
@@ -252,14 +254,16 @@ class Worker:
                 self._leaving.discard(sequence_id)
                 if sequence_id in self._live:
                     self._drop(sequence_id)
-        put_off: dict[int, Sequence] = {}
         while not self._room.holds(self._live.values()):
-            youngest = next(one for one in reversed(self._live) if self._may_leave(one))
-            self._preemptions += 1
-            put_off = {youngest: self._take_out(youngest)} | put_off
-            put_off[youngest].make_way()
-        self._waiting = put_off | self._waiting
+            self._put_off(next(one for one in reversed(self._live) if self._may_leave(one)))
         self._admit()
+
+    def _put_off(self, sequence_id: int) -> None:
+        """Out of the engine, and before all who wait: of several, the youngest is put off first."""
+        sequence = self._take_out(sequence_id)
+        sequence.make_way()
+        self._waiting = {sequence_id: sequence} | self._waiting
+        self._preemptions += 1
 
     def _cache_usage(self) -> float:
         return self._pipeline.get_metrics().cache_usage / 100 if self._live else 0.0

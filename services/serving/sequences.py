@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.serving.engine import seed_behind
 from services.serving.prefixes import BLOCK_TOKENS
 
 # How many blocks each answer may grow by before one has to make way. In six mixtures, 3 took up to
 # 7 % more steps, and with 1 up to three times as many made way (`python -m bench.preemption`).
 GROWTH_BLOCKS = 2
-SEEDS = 1 << 63
 
 
 class Diverged(Exception):
@@ -61,7 +61,7 @@ class Sequence:
         self.options["max_new_tokens"] -= len(self.sent)
         if "rng_seed" in self.options:
             # The numbers drawn before are not drawn again.
-            self.options["rng_seed"] = (self.options["rng_seed"] + len(self.sent)) % SEEDS
+            self.options["rng_seed"] = seed_behind(self.options["rng_seed"], len(self.sent))
         self.sent = []
 
     def take(self, ids: list[int], logprobs: list[float]) -> tuple[list[int], list[float]]:

@@ -11,10 +11,10 @@ from typing import Any
 from parley.serving.v1 import model_serving_pb2 as pb
 
 from services.rpc.errors import FailedPrecondition, InvalidArgument
+from services.serving.engine import seed_behind
 from services.serving.remote.dialects import Dialect
 
 CHAT, COMPLETIONS = "/v1/chat/completions", "/v1/completions"
-SEED_BITS = 63
 _ROLES = {
     pb.CHAT_ROLE_SYSTEM: "system",
     pb.CHAT_ROLE_USER: "user",
@@ -49,7 +49,7 @@ class Question:
         seed = self.body.get("seed")
         if seed is None or not index:
             return self.body
-        return {**self.body, "seed": (seed + index) % (1 << SEED_BITS)}
+        return {**self.body, "seed": seed_behind(seed, index)}
 
 
 def to_question(request: pb.GenerateRequest, model: str, dialect: Dialect) -> Question:

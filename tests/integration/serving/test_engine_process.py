@@ -202,24 +202,20 @@ async def test_the_format_that_broke_the_engine_is_named():
         assert told.deaths == [Death(culprit=2, final=False)]
 
 
-async def test_a_refused_sequence_is_named():
-    """And nothing else happens."""
-    async with engine("refuse") as told:
+@pytest.mark.parametrize(
+    ("do", "refused", "lost", "progress"), [("refuse", [5], [], []), ("lose", [], [5], [5])]
+)
+async def test_a_sequence_that_fails_is_named(
+    do: str, refused: list[int], lost: list[int], progress: list[int]
+):
+    """One that is not taken, or that cannot be gone on with after what came of it; and nothing
+    else happens."""
+    async with engine(do) as told:
         await told.until(lambda told: told.ready)
         told.engine.submit(sequence(5))
-        await told.until(lambda told: told.refused)
-        assert told.refused == [5]
-        assert not told.deaths
-
-
-async def test_a_sequence_that_cannot_be_gone_on_with_is_named():
-    """After what came of it, and nothing else happens."""
-    async with engine("lose") as told:
-        await told.until(lambda told: told.ready)
-        told.engine.submit(sequence(5))
-        await told.until(lambda told: told.lost)
-        assert told.lost == [5]
-        assert [row.id for row in told.progress] == [5]
+        await told.until(lambda told: told.refused or told.lost)
+        assert (told.refused, told.lost) == (refused, lost)
+        assert [row.id for row in told.progress] == progress
         assert not told.deaths
 
 
