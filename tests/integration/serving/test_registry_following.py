@@ -110,22 +110,20 @@ async def test_a_promotion_fails_no_stream_and_mixes_none(registry, running):
     """Thirty-two streams run on while the new version is fetched, loaded and takes over.
 
     Each one's tokens are those of the version that it began with, and once the new one has taken
-    over every new stream is its.
+    over every new stream is its: whoever asks again and again comes to it and stays.
     """
     expected = {"1": (await ask(running)).ids}
-    stop = asyncio.Event()
 
-    async def keep_asking() -> list[Answer]:
+    async def ask_until_it_is_the_new_one() -> list[Answer]:
         answers = [await ask(running)]
-        while not stop.is_set():
+        while answers[-1].started.version != "2":
             answers.append(await ask(running))
         return answers
 
-    streams = [asyncio.create_task(keep_asking()) for _ in range(STREAMS)]
+    streams = [asyncio.create_task(ask_until_it_is_the_new_one()) for _ in range(STREAMS)]
     await registry.serve("tiny", {2: 100}, standby=[1])
     await until_served(running, "2")
     late = [await ask(running) for _ in range(3)]
-    stop.set()
     answers = [answer for row in await asyncio.gather(*streams) for answer in row]
     expected["2"] = (await ask(running)).ids
     assert expected["1"] != expected["2"]
