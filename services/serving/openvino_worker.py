@@ -52,7 +52,7 @@ CANCELLED = "cancelled"
 WARM_UP_TOKENS = 4
 CACHE_SETTING = "PARLEY_SERVING_CACHE_GIB"
 # More than are kept at a time: a content may be forgotten here only after the engine forgot it.
-ENDS_PER_BLOCK = 4
+ENDS_PER_BLOCK = 6
 # Compiled once at the start, so that no answer waits while the compiler reads the vocabulary.
 WARM_UP_GRAMMAR = 'root ::= [ -~]* ""'
 
@@ -108,20 +108,30 @@ class Worker:
         self._preemptions = 0
 
     def run(self) -> None:
-        """Works until the parent is gone."""
+        """Works until the parent is gone: raises what the pipe does then."""
+        self.start()
+        pace = Pace(self._config["message_interval_s_min"], self._config["messages_per_s_max"])
+        outbox = Outbox(pace, time.monotonic())
+        while True:
+            found = outbox.step(self.turn(), time.monotonic(), len(self._live))
+            if found is not None:
+                self._tell(found)
+
+    def start(self) -> None:
+        """Warms up and says that it is ready; takes seconds."""
         self._pipe.send("ready", self._warm_up())
         if self._config["prefix_caching"]:
             self._prefixes = Prefixes(ENDS_PER_BLOCK * self._cache_blocks)
             self._room = Room(self._cache_blocks)
-        pace = Pace(self._config["message_interval_s_min"], self._config["messages_per_s_max"])
-        outbox = Outbox(pace, time.monotonic())
-        while True:
-            self._take_commands()
-            self._step()
-            rows = self._collect()
-            found = outbox.step(rows, time.monotonic(), len(self._live))
-            if found is not None:
-                self._tell(found)
+
+    def turn(self) -> list[Row]:
+        """Takes the commands that have come, makes a step, and returns what that brought.
+
+        Waits for a command while there is nothing to do.
+        """
+        self._take_commands()
+        self._step()
+        return self._collect()
 
     def _tell(self, rows: list[Row]) -> None:
         counts = len(self._live), self._cache_usage(), len(self._waiting), self._preemptions

@@ -1,9 +1,11 @@
 """Keeps the engine's prefix caching exact: what may not be read at once, what may not yet leave.
 
-The engine keeps blocks of 32 tokens by what is in them, and mistakes two things (see the traps in
+The engine keeps blocks of 32 tokens by what is in them, and mistakes three things (see the traps in
 ARCHITECTURE.md). A block of a prompt that is half read counts as whole: so who leaves in the midst
 of one waits for its first token. A block that is half full is lent to several prompts that go on
-differently, and each writes into it: so of these one is read at a time.
+differently, and each writes into it: so of these one is read at a time. And a prompt that fills the
+block that it was lent keeps it without a copy, while it is still lent as half full: so the next one
+waits for a step more.
 
 Pure: knows no engine. A content is the ids of a sequence's tokens, prompt and answer, as int32.
 """
@@ -27,6 +29,8 @@ class Prefixes:
         self._ends: OrderedDict[int, None] = OrderedDict()
         # Sequences without a token, in the order in which the engine reads them.
         self._reading: dict[int, Tokens] = {}
+        # Prompts read in the last step that end with a block.
+        self._closing: list[Tokens] = []
         # The contents of the others, as bytes.
         self._answering: dict[int, bytearray] = {}
         self._untouched: set[int] = set()
@@ -35,13 +39,16 @@ class Prefixes:
     def must_wait(self, prompt_ids: Sequence[int]) -> bool:
         """Whether a prompt could be lent a block that one being read is writing into."""
         prompt = np.asarray(prompt_ids, np.int32)
-        return any(self._clash(prompt, other) for other in self._reading.values())
+        others = (*self._reading.values(), *self._closing)
+        return any(self._clash(prompt, other) for other in others)
 
     def started(self, sequence_id: int, prompt_ids: Sequence[int]) -> None:
         """Notes a sequence that was given to the engine."""
         prompt = np.asarray(prompt_ids, np.int32)
         self._reading[sequence_id] = prompt
         self._untouched.add(sequence_id)
+        # The engine has a block for the prompt's end as soon as it begins to read it.
+        self._remember(prompt.tobytes())
         # Its first block that is not whole may be one of an answer that has come just so far.
         for content in self._answering.values():
             if prompt.tobytes().startswith(content[:-4]):
@@ -51,9 +58,12 @@ class Prefixes:
         """Notes a step: whose tokens it brought, and whether that was the last."""
         self._untouched.clear()
         self._brought.clear()
+        self._closing.clear()
         for sequence_id, token_ids, ended in brought:
             if sequence_id in self._reading:
                 prompt = self._reading.pop(sequence_id)
+                if len(prompt) % BLOCK_TOKENS == 0 and not ended:
+                    self._closing.append(prompt)
                 self._answering[sequence_id] = bytearray(prompt.tobytes())
             self._answering[sequence_id] += np.asarray(token_ids, np.int32).tobytes()
             self._brought.add(sequence_id)
@@ -79,10 +89,13 @@ class Prefixes:
 
     def _end(self, content: bytearray) -> None:
         # The last token was sampled, and not read any more.
-        for end in (content[:-4], content):
-            key = hash(bytes(end))
-            self._ends[key] = None
-            self._ends.move_to_end(key)
+        self._remember(bytes(content[:-4]))
+        self._remember(bytes(content))
+
+    def _remember(self, end: bytes) -> None:
+        key = hash(end)
+        self._ends[key] = None
+        self._ends.move_to_end(key)
         while len(self._ends) > self._ends_max:
             self._ends.popitem(last=False)
 

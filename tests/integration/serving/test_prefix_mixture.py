@@ -14,14 +14,12 @@ from services.serving.loaded import Loaded
 from services.serving.prompts import read_prompts
 from services.serving.settings import Settings
 from services.serving.source import FolderSource
+from tests.integration.serving.branches import Branches
 from tests.integration.serving.conftest import GREEDY, Bench, read_version
 from tests.integration.serving.small_engine import CONFIG, command
+from tests.integration.serving.steps import LOGPROB_TOLERANCE
 
 ROUNDS = 20
-TOKENS_MAX = 600
-KEPT_MAX = 40
-# A single other token among hundreds changes more.
-LOGPROB_TOLERANCE = 2e-5
 
 
 @pytest.fixture
@@ -57,16 +55,12 @@ class Mixture:
     def __init__(self, keeping: Bench, plain: Bench, seed: int) -> None:
         self._keeping, self._plain = keeping, plain
         self._chance = random.Random(seed)
-        self._kept = [self._tokens(length) for length in (3, 40, 90, 200, 333)]
+        self._branches = Branches(self._chance)
         self.answered = self.left = 0
 
     async def round(self) -> None:
         """Some at once; of those that are not left, each answer is checked."""
-        prompts = [self._prompt() for _ in range(self._chance.randint(1, 10))]
-        if self._chance.random() < 0.5:
-            beginning = self._prompt()
-            prompts += [beginning + self._tokens(self._chance.randint(1, 50)) for _ in range(3)]
-        await asyncio.gather(*(self._one(prompt[:TOKENS_MAX]) for prompt in prompts))
+        await asyncio.gather(*(self._one(prompt) for prompt in self._branches.round()))
 
     async def _one(self, prompt: list[int]) -> None:
         tokens_max = self._chance.choice((1, 2, 5, 20, 40))
@@ -83,7 +77,7 @@ class Mixture:
         assert found.token_ids[0] == expected.token_ids[0][:count]
         assert found.logprobs == pytest.approx(expected.logprobs[:count], abs=LOGPROB_TOLERANCE)
         self.answered += 1
-        self._kept = [*self._kept[-KEPT_MAX:], prompt + expected.token_ids[0]]
+        self._branches.keep(prompt + expected.token_ids[0])
 
     async def _leave(self, prompt: list[int], after_s: float) -> None:
         asked = Ask(prompt_ids=prompt, sampling=GREEDY, ignore_end=True, tokens_max=40)
@@ -98,15 +92,6 @@ class Mixture:
         task.cancel()
         await asyncio.wait([task])
         self.left += 1
-
-    def _prompt(self) -> list[int]:
-        beginning = self._chance.choice(self._kept)
-        if self._chance.random() < 0.3:
-            beginning = beginning[: self._chance.randint(1, len(beginning))]
-        return beginning + self._tokens(self._chance.choice((0, 1, 5, 20, 32, 60, 200)))
-
-    def _tokens(self, count: int) -> list[int]:
-        return [self._chance.randrange(300, 1200) for _ in range(count)]
 
 
 @pytest.mark.slow

@@ -68,6 +68,32 @@ def test_without_a_kept_beginning_all_are_read_at_once(prefixes: Prefixes) -> No
     assert not prefixes.must_wait(SHARED + follow(2000))
 
 
+def test_ways_to_go_on_from_what_is_being_read_wait_for_it(prefixes: Prefixes) -> None:
+    """The engine has a block for a prompt's end before it has read that far."""
+    prefixes.started(1, SHARED)
+    assert prefixes.must_wait(SHARED + follow(1000))
+    assert not prefixes.must_wait(SHARED)
+    prefixes.stepped([(1, [7], False)])
+    assert not prefixes.must_wait(SHARED + follow(1000))
+
+
+def test_a_prompt_that_ends_with_a_block_is_parted_from_a_step_later(prefixes: Prefixes) -> None:
+    """Until its second token the engine knows its last block by what that held when it was lent."""
+    answered(prefixes, 1, SHARED, [7])
+    prefixes.started(2, SHARED + follow(1000, 26))
+    prefixes.stepped([(2, [5], False)])
+    assert prefixes.must_wait(SHARED + follow(2000))
+    prefixes.stepped([(2, [6], False)])
+    assert not prefixes.must_wait(SHARED + follow(2000))
+
+
+def test_a_prompt_that_ends_with_a_block_and_one_token_holds_nobody_up(prefixes: Prefixes) -> None:
+    """Nobody would tell the others that it is over."""
+    answered(prefixes, 1, SHARED, [7])
+    answered(prefixes, 2, SHARED + follow(1000, 26), [5])
+    assert not prefixes.must_wait(SHARED + follow(2000))
+
+
 def test_an_answer_in_the_making_counts_as_kept(prefixes: Prefixes) -> None:
     """Its last block may be lent as it is at any moment."""
     prefixes.started(1, SHARED)
