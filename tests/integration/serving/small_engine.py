@@ -1,18 +1,18 @@
-"""The real worker with a cache of so many blocks, in place of gibibytes."""
+"""The real engine with a cache of so many blocks, in place of gibibytes: here or in its process."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import openvino_genai
 
 WORKER = """
-import openvino_genai
 from services.serving import openvino_worker
+from tests.integration.serving.small_engine import blocks
 
-def make_small():
-    config = make()
-    config.num_kv_blocks = {blocks}
-    return config
-
-make, openvino_genai.SchedulerConfig = openvino_genai.SchedulerConfig, make_small
-openvino_worker.main()
+with blocks({count}):
+    openvino_worker.main()
 """
 CONFIG = {
     "cache_gib": 0,
@@ -25,6 +25,20 @@ CONFIG = {
 }
 
 
-def command(blocks: int) -> tuple[str, ...]:
-    """How to start it."""
-    return sys.executable, "-c", WORKER.format(blocks=blocks)
+def command(count: int) -> tuple[str, ...]:
+    """How to start a worker whose cache has so many blocks."""
+    return sys.executable, "-c", WORKER.format(count=count)
+
+
+@contextmanager
+def blocks(count: int) -> Iterator[None]:
+    """Engines that are made within have so many blocks."""
+    made = openvino_genai.SchedulerConfig
+
+    def make() -> openvino_genai.SchedulerConfig:
+        config = made()
+        config.num_kv_blocks = count
+        return config
+
+    with patch.object(openvino_genai, "SchedulerConfig", make):
+        yield

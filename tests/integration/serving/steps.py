@@ -2,13 +2,10 @@
 no process and no clock has a say, and a mistake of the engine shows again in each run."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import openvino_genai
-import pytest
 
 from services.serving import openvino_worker
 from tests.integration.serving.small_engine import CONFIG
@@ -111,18 +108,3 @@ class Player:
                     answer.finish = finish
         assert [said[0] for said in self._pipe.said] == ["ready"]
         return answers
-
-
-@contextmanager
-def blocks(count: int) -> Iterator[None]:
-    """Engines that are made within hold so many blocks, in place of gibibytes."""
-    made = openvino_genai.SchedulerConfig
-
-    def make() -> openvino_genai.SchedulerConfig:
-        config = made()
-        config.num_kv_blocks = count
-        return config
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openvino_genai, "SchedulerConfig", make)
-        yield

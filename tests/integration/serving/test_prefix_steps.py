@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.serving.branches import Branches
+from tests.integration.serving.small_engine import blocks
 from tests.integration.serving.steps import (
     ANSWER_TOKENS_MAX,
     LOGPROB_TOLERANCE,
@@ -15,7 +16,6 @@ from tests.integration.serving.steps import (
     Cancel,
     Player,
     Steps,
-    blocks,
 )
 
 PLAIN_BLOCKS = 4000
