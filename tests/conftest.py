@@ -9,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -16,6 +17,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # OpenMP's threads spin while they wait for each other. Three trainings of 150 steps, side by
     # side on two cores, took 79 s so, and 14 s without; one alone takes a quarter longer without.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A loaded machine may hold any example up; what must be quick says so by itself.
+settings.register_profile("patient", deadline=None, database=None)
+settings.load_profile("patient")
 
 HERE = Path(__file__).parent
 JOBS = "e2e/jobs"

@@ -142,8 +142,9 @@ class Outlet:
 
     def _give_up(self, error: Exception) -> None:
         self._is_given_up = True
-        self._done.set()
         self._warn(f"cannot be told: {type(error).__name__}: {str(error)[:200]}")
+        # Last, since the process may end as soon as it hears of it.
+        self._done.set()
 
     def _warn(self, what: str) -> None:
         print(f"{self._name} {what}. The job goes on.", file=sys.stderr, flush=True)

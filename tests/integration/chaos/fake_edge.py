@@ -19,8 +19,9 @@ from bench.chaos.workload import QUESTIONS
 PIECES = 8
 PIECE_S = 0.03
 ASK_S = 0.3
-# A stand-in is back within 0.1 s: looked at less often, its absence would go unseen.
-LOOK_S, BACK_AFTER_S = 0.02, 0.5
+# A stand-in is back within 0.1 s: looked at less often, its absence would go unseen; and the
+# harness, which looks less often, sees it for as long as it is kept away.
+LOOK_S, BACK_AFTER_S = 0.02, 2.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n"
 answers = 0
 

@@ -13,6 +13,9 @@ from services.objects import s3_credentials
 from services.objects.object_store import S3ObjectStore
 from tests.integration.s3 import builds, servers
 
+# A server reads a file of 32 MiB whole to answer for it, on a busy machine.
+CALL_S = 10.0
+
 
 @contextmanager
 def running(program: servers.Program, home: Path) -> Iterator[servers.Server]:
@@ -77,7 +80,7 @@ def own_server(tmp_path: Path) -> Iterator[servers.Server]:
 def store_of(server: servers.Server) -> Iterator[S3ObjectStore]:
     """The store of a server, with the keys from its file."""
     keys = s3_credentials.read(server.credentials_file)
-    store = S3ObjectStore(server.endpoint, servers.BUCKET, keys)
+    store = S3ObjectStore(server.endpoint, servers.BUCKET, keys, timeout_s=CALL_S)
     try:
         yield store
     finally:

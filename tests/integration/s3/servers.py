@@ -4,7 +4,6 @@ import http.client
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -13,9 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.objects import s3_credentials
+from stack import ports
 
 BUCKET = "parley"
 READY_S = 30
+# Below those that the kernel gives away: a server that starts again finds its own free.
+FIRST_PORT = 22000
 STOP_S = 10
 
 
@@ -81,9 +83,7 @@ class Server:
         """A server that is not started yet."""
         for name in ("data", "side"):
             (home / name).mkdir(parents=True)
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        port = ports.next_free(FIRST_PORT)
         keys = s3_credentials.S3Credentials(secrets.token_hex(10), secrets.token_hex(20))
         server = cls(program, home, port, keys)
         server.credentials_file.touch(mode=0o600)

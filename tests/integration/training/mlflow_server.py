@@ -1,6 +1,5 @@
 """A real MLflow server on loopback, with SQLite and a folder behind it."""
 
-import socket
 import subprocess
 import sys
 import time
@@ -10,16 +9,17 @@ from pathlib import Path
 
 import httpx
 
+from stack import ports
+
 READY_S = 180
+FIRST_PORT = 23000
 
 
 @contextmanager
 def running_mlflow(folder: Path) -> Iterator[str]:
     """Its address."""
     folder.mkdir()
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = ports.next_free(FIRST_PORT)
     command = [
         *(sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)),
         *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--workers", "1"),

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from itertools import groupby
 from pathlib import Path
@@ -14,7 +15,7 @@ from parley.jobs.v1 import jobs_pb2
 from parley.registry.v1 import registry_pb2 as pb
 
 from tests.integration.s3 import servers
-from tests.integration.training.world import World
+from tests.integration.training.world import TASK_S, World
 
 pytestmark = pytest.mark.slow
 
@@ -93,11 +94,12 @@ def test_a_job_that_was_killed_goes_on_from_its_checkpoint(world: World) -> None
     checkpoints = world.folder / "work/job-2/checkpoints"
     wait_until(lambda: any(checkpoints.glob("*/trainer_state.json")), process)
     wait_until(lambda: bool(steps(world)), process)
+    # Which is opened beside the training.
+    records = partial((world.folder / "wandb/wandb").glob, "offline-run-*/run-*.wandb")
+    wait_until(lambda: any(record.stat().st_size for record in records()), process)
     process.kill()
     process.communicate()
-    (offline,) = (world.folder / "wandb/wandb").glob("offline-run-*")
-    (record,) = offline.glob("run-*.wandb")
-    assert record.stat().st_size > 0
+    assert len(list(records())) == 1
 
     world.jobs.reports.clear()
     status, output = world.run("finetune", conf, "job-2")
@@ -132,15 +134,18 @@ def test_a_signal_makes_a_checkpoint_first(world: World) -> None:
 
 def test_two_processes_of_a_job_never_train_at_once(world: World) -> None:
     """The younger one begins when the older one is told to stop and has left."""
-    conf = {"model": "small", "dataset": facts_file(world), "epochs": 1000}
+    conf = {"model": "small", "dataset": facts_file(world), "epochs": 400}
     older = world.start("finetune", conf, "job-5")
     wait_until(lambda: bool(steps(world)), older)
+    # It must not come to its end while the younger one is being started.
+    older.send_signal(signal.SIGSTOP)
     younger = world.start("finetune", conf, "job-5")
     # It waits with its first task, for the whole job has one lock.
     wait_until(lambda: len({r.attempt for r in world.jobs.of("prepare")}) > 1, younger)
     older.send_signal(signal.SIGTERM)
+    older.send_signal(signal.SIGCONT)
     older.communicate(timeout=60)
-    output, _ = younger.communicate(timeout=WAIT_S)
+    output, _ = younger.communicate(timeout=TASK_S)
     assert younger.returncode == 0, output
     attempts = [report.attempt for report in world.jobs.of("train") if report.metrics]
     assert len(list(dict.fromkeys(attempts))) == len([a for a, _ in groupby(attempts)]) == 2

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.training.mlflow_server import running_mlflow
 from training.quiet import folders, quiet_libraries
 from training.settings import TrainingSettings
+from training.tracking import mlflow_sink
 from training.tracking.picture import compare
 from training.tracking.tracker import Tracker, open_tracker
 from training.tracking.wandb_reader import read_summary
@@ -53,9 +54,14 @@ def wait_for_runs(tracker: Tracker) -> tuple[str, str]:
 
 
 def test_a_job_has_one_run_however_many_tasks_write_to_it(
-    settings: TrainingSettings, mlflow_url: str, tmp_path: Path
+    settings: TrainingSettings,
+    mlflow_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Found again by its tag; with params, curves, datasets by digest, table and picture."""
+    # A server that has just begun, on a busy machine, may take longer for its first answer.
+    monkeypatch.setattr(mlflow_sink, "REQUEST_S", WAIT_S)
     from mlflow.tracking import MlflowClient
 
     told = with_mlflow(settings, mlflow_url)

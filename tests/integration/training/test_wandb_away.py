@@ -58,6 +58,7 @@ def trained(world: World, job_id: str) -> jobs_pb2.JobResult:
     return world.jobs.result
 
 
+@pytest.mark.alone
 def test_a_server_that_never_answers_costs_a_task_no_more_than_asking(
     tmp_path: Path, hole: str
 ) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from services.rpc.waits import Waits
 
-# Long enough that a busy machine does not make a short wait of a tenth too long.
+pytestmark = pytest.mark.alone
+# Long enough that nothing makes a short wait of a tenth too long.
 BOUND_S = 0.5
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from services.serving.admission import Admission, Limits
 from services.serving.ask import Ask, Event
@@ -16,10 +15,6 @@ from services.serving.model import Model, read_model
 from services.serving.prompts import Prompts, read_prompts
 from tests.fakes.engine import FakeEngine
 from tests.fakes.model import write_model
-
-# A loaded machine may hold any example up; what must be quick says so by itself.
-settings.register_profile("patient", deadline=None, database=None)
-settings.load_profile("patient")
 
 WAIT_S = 5
 LIMITS = Limits(running_max=2, sequences_max=4, tokens_max=1000)
