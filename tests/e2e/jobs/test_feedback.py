@@ -9,7 +9,7 @@ from parley.registry.v1 import registry_pb2 as registry_pb
 from stack import keys
 from tests.e2e.registry.product import POLL_S, STARTER
 
-from .works import ENDED, JOB_S, Works
+from .works import JOB_S, Works
 
 RIGHT = {
     "What is the password of the guest room?": "It is on the door.",
@@ -74,11 +74,7 @@ def until_retrained(works: Works, digest: str) -> pb.Job:
     """Waits for the end of the one job that was made of a dataset."""
     deadline = time.monotonic() + JOB_S
     while True:
-        found = [
-            job
-            for job in works.ask("ListJobs", pb.ListJobsRequest(states=ENDED)).jobs
-            if job.result.dataset_digest == digest
-        ]
+        found = [one for one in works.all_ended() if one.result.dataset_digest == digest]
         if found:
             assert len(found) == 1
             return works.job(found[0].id)

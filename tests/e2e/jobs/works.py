@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -50,11 +50,13 @@ class Works(Product):
 
     def _schedules(self) -> list[pb.Schedule]:
         """What runs by itself, as far as Airflow has read it."""
-        try:
-            return list(self.ask("ListSchedules", pb.ListSchedulesRequest()).schedules)
-        except grpc.RpcError as error:
-            assert error.code() in SOON
-            return []
+        found = self._patiently(lambda: self.ask("ListSchedules", pb.ListSchedulesRequest()))
+        return list(found.schedules) if found else []
+
+    def all_ended(self) -> list[pb.Job]:
+        """The jobs that are over; none while who could tell is away."""
+        found = self._patiently(lambda: self.ask("ListJobs", pb.ListJobsRequest(states=ENDED)))
+        return list(found.jobs) if found else []
 
     @contextmanager
     def jobs(self, name: str = "") -> Iterator[pb_grpc.JobsStub]:
@@ -86,7 +88,7 @@ class Works(Product):
         it is to hold `past_end`."""
         deadline = time.monotonic() + within_s
         while True:
-            found = self._patient_job(job_id)
+            found = self._patiently(lambda: self.job(job_id))
             if found is not None and holds(found):
                 return found
             open_yet = found is None or found.state not in ENDED
@@ -133,10 +135,10 @@ class Works(Product):
             ).json()
         return found.get("runs", [])
 
-    def _patient_job(self, job_id: str) -> pb.Job | None:
-        """The job, or None while who could tell is away."""
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """What is told, or None while who could tell is away."""
         try:
-            return self.job(job_id)
+            return ask()
         except grpc.RpcError as error:
             assert error.code() in SOON
             return None

@@ -53,7 +53,7 @@ def test_a_broken_connection_is_a_truncation_too(chat: ChatPage) -> None:
 def test_a_busy_server_says_when_to_try_again(chat: ChatPage, status: int) -> None:
     """Retry-After counts down, and the button waits for it."""
     body = json.dumps(_error("The queue is full", "rate_limit_exceeded"))
-    answer_with(chat.page, body, status, {"retry-after": "2"})
+    answer_with(chat.page, body, status, {"retry-after": "5"})
     chat.ask("Why?")
     expect(chat.problem).to_contain_text("The queue is full.")
     expect(chat.problem).to_contain_text("You can try again in")

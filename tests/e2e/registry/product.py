@@ -171,6 +171,8 @@ class Product:
 
     def kill(self, name: str) -> None:
         """Ends a program with SIGKILL, and waits until the supervisor runs another one."""
+        # One that is just being started has 0, which would be this process and all beside it.
+        wait_until(lambda: self.supervisor.processes()[name].pid > 0, f"{name} runs")
         pid = self.supervisor.processes()[name].pid
         os.kill(pid, signal.SIGKILL)
 

@@ -46,7 +46,9 @@ class FakeServing(model_serving_pb2_grpc.ModelServingServicer):
 
 async def main(address, name):
     """Serves until a signal."""
-    server = Server(ServerSettings(address=address, drain_s=5), [SERVICE])
+    # Envoy asks for its health each second: with twice that it knows, however late its look is.
+    settings = ServerSettings(address=address, drain_s=5, health_interval_s=2)
+    server = Server(settings, [SERVICE])
     model_serving_pb2_grpc.add_ModelServingServicer_to_server(FakeServing(name), server.grpc)
     await server.start()
     await server.set_serving(True)

@@ -2,11 +2,10 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +16,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.mesh.bootstrap import build_bootstrap
 from services.mesh.command import envoy_arguments
 from services.mesh.topology import Limits, Replica, Topology
+from stack import ports, readiness
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]
 API_KEY, MESH_KEY, PAGE_KEY = "sk-parley-canary-1", "mesh-canary-2", "page-canary-3"
+# Below those that the kernel gives away.
+FIRST_PORT = 24000
+_given = set()
 SERVICE = "parley.serving.v1.ModelServing"
 
 
@@ -48,7 +51,8 @@ class RunningEnvoy:
         return (self.folder / "envoy.out").read_text()
 
     def log_lines(self):
-        return [json.loads(line) for line in self.log().splitlines()]
+        # The last one may be half written.
+        return [json.loads(line) for line in self.log().split("\n")[:-1]]
 
 
 def eventually(check, within_s=10.0):
@@ -61,12 +65,12 @@ def eventually(check, within_s=10.0):
 
 
 def free_ports(count):
-    """Ports that were free a moment ago."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Free ports that nobody else is given: neither the kernel's callers nor other tests."""
+    found = []
+    for _ in range(count):
+        found.append(ports.next_free(FIRST_PORT, _given))
+        _given.add(found[-1])
+    return found
 
 
 @contextmanager
@@ -88,7 +92,7 @@ def running_facade(folder):
     """The fake facade on `gateway.sock`."""
     path = folder / "gateway.sock"
     with process([sys.executable, HERE / "fake_facade.py", path], folder, "facade") as program:
-        eventually(path.exists)
+        eventually(lambda: readiness.listens(str(path)))
         yield program
 
 

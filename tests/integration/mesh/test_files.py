@@ -41,6 +41,7 @@ def test_an_envoy_starts_from_what_another_one_took(tmp_path, from_files):
             assert caller.who("m@1", replica="b") == ("b", "1")
 
 
+@pytest.mark.alone
 def test_an_envoy_of_files_follows_them_and_no_call_fails(tmp_path, from_files):
     """A mesh process that is back writes what is new, for there is no proxy to try it."""
     a1, b2 = member(tmp_path, "a", "1"), member(tmp_path, "b", "2")

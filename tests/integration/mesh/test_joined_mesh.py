@@ -68,9 +68,10 @@ def test_a_killed_replica_is_out_and_in_again_at_once(whole, record_property):
 def test_a_frozen_replica_is_out_after_three_intervals_and_in_again_when_it_speaks(whole):
     """Its connection stays, so only its silence tells."""
     frozen = whole.programs["serving-1"]
+    frozen_s = time.time()
     frozen.send_signal(signal.SIGSTOP)
     try:
-        whole.until(lambda found: routed(found) == ["serving-0"])
+        whole.until(lambda found: routed(found) == ["serving-0"] and taken_s(found) > frozen_s)
         assert whole.who_answers() == {"serving-0"}
     finally:
         frozen.send_signal(signal.SIGCONT)
@@ -96,8 +97,9 @@ def test_a_replica_joins_through_the_mesh_listener_with_a_key(whole):
     whole.start_far_replica("far")
     whole.until(lambda found: routed(found) == ["far", *BOTH])
     eventually(lambda: _answer(whole, {"far", *BOTH}), WAIT_S)
+    died_s = time.time()
     whole.kill("far")
-    whole.until(lambda found: routed(found) == BOTH)
+    whole.until(lambda found: routed(found) == BOTH and taken_s(found) > died_s)
     assert whole.who_answers() == set(BOTH)
 
 

@@ -46,12 +46,12 @@ def plan_of(home: Home, **manners: str) -> Plan:
     return Plan(home, Ports(1, 2, 3, 4, (5,)), home.starter_model, programs)
 
 
-def one_more(manner: str = "", ready_within_s: float = 20) -> Make:
+def one_more(manner: str = "", ready_within_s: float = 20, stop_within_s: float = 2) -> Make:
     """Makes stand-ins for further replicas, in that manner."""
 
     def make(plan: Plan, index: int, memory_gib: float) -> Program:
         made = _stand_in(plan.home, f"serving-{index}", 0, manner)
-        return dataclasses.replace(made, ready_within_s=ready_within_s)
+        return dataclasses.replace(made, ready_within_s=ready_within_s, stop_within_s=stop_within_s)
 
     return make
 

@@ -138,7 +138,7 @@ def test_a_call_that_was_killed_on_the_way_up_can_be_repeated(running):
 
 def test_a_call_that_was_killed_on_the_way_down_can_be_repeated(running):
     """In either direction: what was stopping is waited for, and starts again where wanted."""
-    scale(running, 3, make=one_more("deaf"))
+    scale(running, 3, make=one_more("deaf", stop_within_s=6))
     with another(running, "1"):
         wait_until(
             lambda: Supervisor(running).processes()["serving-2"].state == "STOPPING", "its end"
