@@ -280,7 +280,7 @@ class Worker:
 
     def _warm_up(self) -> float:
         """Runs the two shapes of step and the grammar compiler once, and returns the longest step's
-        seconds."""
+        seconds. One step reads the prompt, so that what it takes of the cache tells the size."""
         prompt_ids = [0] * self._config["warm_up_tokens"]
         options = {"max_new_tokens": WARM_UP_TOKENS, "ignore_eos": True}
         self._start(0, Sequence(prompt_ids, options))
