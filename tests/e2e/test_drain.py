@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 
+from bench.rotation import Envoy
 from bench.streams import HttpTarget
 from stack.up import Running
 
@@ -23,6 +24,10 @@ async def test_streams_shorter_than_the_drain_end_where_they_began(
     whole, and none has moved."""
     pair = talking(2)
     target = HttpTarget("127.0.0.1", pair.plan.ports.edge, pair.api_key, MODEL)
+    envoy = Envoy.of(pair)
+    # A stack is up when one replica is reached; this one strikes at a certain one.
+    assert await envoy.until(2, WAIT_S)
+    await envoy.close()
     with ReplicaProbe(pair, "serving-0") as probe:
         process = probe.process()
         first = [asyncio.create_task(target.stream([300 + n, 301], TOKENS)) for n in range(STREAMS)]
