@@ -61,7 +61,7 @@ def test_a_job_has_one_run_however_many_tasks_write_to_it(
 ) -> None:
     """Found again by its tag; with params, curves, datasets by digest, table and picture."""
     # A server that has just begun, on a busy machine, may take longer for its first answer.
-    monkeypatch.setattr(mlflow_sink, "REQUEST_S", WAIT_S)
+    monkeypatch.setattr(mlflow_sink, "REQUEST_S", 60)
     from mlflow.tracking import MlflowClient
 
     told = with_mlflow(settings, mlflow_url)
