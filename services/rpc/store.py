@@ -6,6 +6,7 @@ are made as soon as the server takes them. Knows no table.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,7 @@ MIGRATION_LOCK = 0x7061726C6579
 CONNECTIONS_MAX = 8
 MIGRATION_DEADLINE_S = 120.0
 RETRY_S = 1.0
+CLOSE_POLL_S = 0.01
 
 
 class Store:
@@ -92,7 +94,13 @@ class Store:
                 await asyncio.sleep(RETRY_S)
 
     async def close(self) -> None:
-        """Closes every connection."""
+        """Closes every connection; waits for those in use, at most `deadline_s`.
+
+        One that came back later would stay open until the collector finds it.
+        """
+        end_s = time.monotonic() + self._deadline_s
+        while self._engine.pool.checkedout() and time.monotonic() < end_s:  # noqa: ASYNC110
+            await asyncio.sleep(CLOSE_POLL_S)
         await self._engine.dispose()
 
     async def _transact(
