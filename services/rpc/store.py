@@ -99,6 +99,7 @@ class Store:
         One that came back later would stay open until the collector finds it.
         """
         end_s = time.monotonic() + self._deadline_s
+        # The pool tells nobody.
         while self._engine.pool.checkedout() and time.monotonic() < end_s:  # noqa: ASYNC110
             await asyncio.sleep(CLOSE_POLL_S)
         await self._engine.dispose()

@@ -18,7 +18,7 @@ async def until_unconnected(postgres: Postgres, database_uri: str) -> None:
     async with asyncio.timeout(WAIT_S):
         with postgres.connect(TEMPLATE) as other:
             name = sa.make_url(database_uri).database
-            while other.execute(count, [name]).fetchone() != (0,):  # noqa: ASYNC110 (as above)
+            while other.execute(count, [name]).fetchone() != (0,):  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.02)
 
 

@@ -8,6 +8,16 @@ FIRST_TOKENS = (3, 40, 90, 200, 333)
 FOLLOW_TOKENS = (0, 1, 5, 20, 32, 60, 200)
 
 
+def tokens_of(chance: random.Random, count: int) -> list[int]:
+    """Ordinary tokens."""
+    return [chance.randrange(300, 1200) for _ in range(count)]
+
+
+def prompt_of(seed: int, count: int) -> list[int]:
+    """A prompt of ordinary tokens, others for each seed."""
+    return tokens_of(random.Random(seed), count)
+
+
 class Branches:
     """What was said so far, and ways to go on from it."""
 
@@ -34,4 +44,4 @@ class Branches:
         return beginning + self._tokens(self._chance.choice(FOLLOW_TOKENS))
 
     def _tokens(self, count: int) -> list[int]:
-        return [self._chance.randrange(300, 1200) for _ in range(count)]
+        return tokens_of(self._chance, count)

@@ -6,7 +6,6 @@ token whatever came before, so log probabilities are compared: these show a sing
 """
 
 import asyncio
-import random
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pytest_asyncio
 from services.serving.ask import Ask
 from services.serving.engine import Format, Sampling
 from services.serving.settings import Settings
+from tests.integration.serving.branches import prompt_of
 from tests.integration.serving.conftest import GREEDY, Answers, Bench, read_version
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -79,16 +79,10 @@ async def both(settings: Settings) -> AsyncIterator[Both]:
         await bench.replica.close()
 
 
-def _prompt(seed: int, tokens: int) -> list[int]:
-    """Ordinary tokens, others for each seed."""
-    chance = random.Random(seed)
-    return [chance.randrange(300, 1200) for _ in range(tokens)]
-
-
 @pytest.mark.parametrize("tokens", [1, 31, 32, 33, 63, 64, 65, 128, 129, 511, 512, 513])
 async def test_a_prompt_that_is_asked_again_is_answered_alike(both: Both, tokens: int):
     """Three times, whether its end is a block's end or not."""
-    prompt = _prompt(tokens, tokens)
+    prompt = prompt_of(tokens, tokens)
     whole = await both.same(prompt_ids=prompt)
     for _ in range(2):
         check_same(await ask(both.on, prompt_ids=prompt), whole)
@@ -96,15 +90,15 @@ async def test_a_prompt_that_is_asked_again_is_answered_alike(both: Both, tokens
 
 async def test_a_conversation_is_answered_alike(both: Both):
     """Each turn finds the turns before it in the cache, answers included."""
-    prompt = _prompt(1, 70)
+    prompt = prompt_of(1, 70)
     for turn in range(8):
         answers = await both.same(prompt_ids=prompt, tokens_max=45)
-        prompt = prompt + answers.token_ids[0] + _prompt(100 + turn, 50)
+        prompt = prompt + answers.token_ids[0] + prompt_of(100 + turn, 50)
 
 
 async def test_a_branch_of_a_conversation_is_answered_alike(both: Both):
     """Prompts that part within a block, at its end and behind it."""
-    prompt = _prompt(2, 160)
+    prompt = prompt_of(2, 160)
     whole = await both.same(prompt_ids=prompt)
     for place in (1, 31, 32, 33, 95, 96, 97, 159):
         changed = [*prompt[:place], 299, *prompt[place + 1 :]]
@@ -114,7 +108,7 @@ async def test_a_branch_of_a_conversation_is_answered_alike(both: Both):
 
 async def test_a_resumed_answer_goes_on_alike(both: Both):
     """After any token, on an engine that has the prompt and the answer in its cache."""
-    prompt = _prompt(3, 90)
+    prompt = prompt_of(3, 90)
     whole = await both.same(prompt_ids=prompt)
     for cut in range(1, 40):
         rest = await ask(both.on, prompt_ids=prompt, resume_ids=whole.token_ids[0][:cut])
@@ -124,9 +118,9 @@ async def test_a_resumed_answer_goes_on_alike(both: Both):
 
 async def test_prompts_that_begin_alike_at_once_are_answered_alike(both: Both):
     """None takes what another one has not computed yet, and others beside them do not notice."""
-    beginning = _prompt(4, 600)
-    prompts = [beginning + _prompt(200 + number, 1 + 9 * number) for number in range(8)]
-    prompts += [beginning, beginning, _prompt(5, CONTEXT_TOKENS)]
+    beginning = prompt_of(4, 600)
+    prompts = [beginning + prompt_of(200 + number, 1 + 9 * number) for number in range(8)]
+    prompts += [beginning, beginning, prompt_of(5, CONTEXT_TOKENS)]
     alone = [await ask(both.off, prompt_ids=prompt) for prompt in prompts]
     for _ in range(2):
         together = await asyncio.gather(*(ask(both.on, prompt_ids=prompt) for prompt in prompts))
@@ -138,7 +132,7 @@ async def test_prompts_that_begin_alike_at_once_are_answered_alike(both: Both):
 async def test_what_was_left_half_read_is_not_taken_for_whole(both: Both, steps: int):
     """A prompt that was cancelled while it was read, alone and beside an answer."""
     for number in range(6):
-        prompt = _prompt(1000 + 10 * steps + number, CONTEXT_TOKENS)
+        prompt = prompt_of(1000 + 10 * steps + number, CONTEXT_TOKENS)
         beside = asyncio.create_task(both.on.ask(prompt_ids=[301 + number], tokens_max=60))
         await _leave_after(both.on, prompt, steps * 0.004)
         await both.same(prompt_ids=prompt, tokens_max=24)
@@ -162,7 +156,7 @@ async def _leave_after(bench: Bench, prompt: list[int], seconds: float) -> None:
 async def test_seeds_and_choices_repeat(both: Both):
     """Also where every choice begins with the same blocks."""
     for seed in (1, 2, 1):
-        asked = {"prompt_ids": _prompt(6, 100), "sampling": RANDOM, "seed": seed, "choices": 4}
+        asked = {"prompt_ids": prompt_of(6, 100), "sampling": RANDOM, "seed": seed, "choices": 4}
         await both.same(**asked)
 
 
@@ -170,17 +164,17 @@ async def test_forms_are_kept(both: Both):
     """A grammar begins behind a prompt that was in the cache."""
     form = Format('root ::= [a-c]{20,30} "."')
     for _ in range(2):
-        await both.same(prompt_ids=_prompt(7, 100), format=form)
+        await both.same(prompt_ids=prompt_of(7, 100), format=form)
 
 
 async def test_long_after_the_cache_has_overflowed(both: Both):
     """Old blocks have made room for others by then, some of a prompt and not all."""
-    first = [_prompt(3000 + number, CONTEXT_TOKENS) for number in range(4)]
+    first = [prompt_of(3000 + number, CONTEXT_TOKENS) for number in range(4)]
     for prompt in first:
         await both.same(prompt_ids=prompt, tokens_max=8)
     for round_ in range(4):
         asks = [
-            both.on.ask(prompt_ids=_prompt(4000 + 100 * round_ + number, 1900), tokens_max=4)
+            both.on.ask(prompt_ids=prompt_of(4000 + 100 * round_ + number, 1900), tokens_max=4)
             for number in range(60)
         ]
         await asyncio.gather(*asks)
@@ -193,11 +187,11 @@ async def test_long_after_the_cache_has_overflowed(both: Both):
 async def test_several_ways_to_go_on_at_once_do_not_mix(both: Both, length: int, tokens: int):
     """Follow-ups of one conversation that come together, each answered as if it were alone."""
     seed = 10_000 + 100 * length + tokens
-    beginning = _prompt(seed, length)
+    beginning = prompt_of(seed, length)
     first = await both.same(prompt_ids=beginning, tokens_max=tokens)
     beginning += first.token_ids[0]
-    prompts = [beginning + _prompt(seed + number, 40) for number in range(6)]
-    prompts += [beginning[:-1] + _prompt(seed + 7, 40), prompts[0][:-3], prompts[0]]
+    prompts = [beginning + prompt_of(seed + number, 40) for number in range(6)]
+    prompts += [beginning[:-1] + prompt_of(seed + 7, 40), prompts[0][:-3], prompts[0]]
     alone = [await ask(both.off, prompt_ids=prompt) for prompt in prompts]
     for _ in range(2):
         together = await asyncio.gather(*(ask(both.on, prompt_ids=prompt) for prompt in prompts))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.serving.branches import Branches
+from tests.integration.serving.branches import Branches, prompt_of
 from tests.integration.serving.small_engine import blocks
 from tests.integration.serving.steps import (
     ANSWER_TOKENS_MAX,
@@ -65,16 +65,11 @@ def keeping(tiny_model: Path, request: pytest.FixtureRequest) -> Iterator[Player
         yield Player(tiny_model, prefix_caching=True, batch_tokens=BATCH_TOKENS)
 
 
-def _tokens(seed: int, count: int) -> list[int]:
-    chance = random.Random(seed)
-    return [chance.randrange(300, 1200) for _ in range(count)]
-
-
 def test_a_prompt_that_ends_with_a_block_keeps_it(truth: Truth, keeping: Player) -> None:
     """It was lent the block half full, and nothing of it is copied when the answer begins behind
     it: who parts from it within that block must not be lent it too."""
-    first = _tokens(1, 70)
-    whole, other = first + _tokens(2, 26), first + _tokens(3, 40)
+    first = prompt_of(1, 70)
+    whole, other = first + prompt_of(2, 26), first + prompt_of(3, 40)
     steps: Steps = [[Add(1, first)], [Add(2, whole), Add(3, other)]]
     assert truth.check(steps, keeping.play(steps)) == 3
 
@@ -83,8 +78,8 @@ def test_ways_to_go_on_from_a_prompt_that_is_half_read_do_not_mix(
     truth: Truth, keeping: Player
 ) -> None:
     """The engine has a block for the prompt's end before it has read that far."""
-    before, first = _tokens(1, 20), _tokens(2, 120)
-    ways = [Add(3 + number, first + _tokens(3 + number, 6)) for number in range(3)]
+    before, first = prompt_of(1, 20), prompt_of(2, 120)
+    ways = [Add(3 + number, first + prompt_of(3 + number, 6)) for number in range(3)]
     steps: Steps = [[Add(1, before), Add(2, first)], [*ways]]
     assert truth.check(steps, keeping.play(steps)) == 5
 
@@ -93,8 +88,8 @@ def test_one_that_waits_for_a_prompt_that_ends_at_once_begins(
     truth: Truth, keeping: Player
 ) -> None:
     """One token ends the answer, the engine is empty, and no command comes to wake the worker."""
-    first = _tokens(1, 70)
-    whole, other = first + _tokens(2, 26), first + _tokens(3, 40)
+    first = prompt_of(1, 70)
+    whole, other = first + prompt_of(2, 26), first + prompt_of(3, 40)
     steps: Steps = [[Add(1, first, 1)], [Add(2, whole, 1), Add(3, other, 1)]]
     assert truth.check(steps, keeping.play(steps)) == 3
 

@@ -89,6 +89,7 @@ async def test_a_black_hole_swallows_and_keeps_connections(proxy: FaultProxy, co
     async with asyncio.timeout(WAIT_S):
         while proxy.links < 3:  # noqa: ASYNC110 (it tells nobody)
             await asyncio.sleep(0.01)
+    assert proxy.links == 3
     proxy.heal()
     with pytest.raises(ConnectionResetError):
         await asyncio.wait_for(lost_reader.read(1), WAIT_S)
